@@ -53,6 +53,8 @@ KEY_NOT_FOUND_LENGTHS = range(104, 105)
 ERROR_TO_HELLO_LENGTHS = range(328, 329)
 ERROR_TO_GET_LENGTHS = range(272, 273)
 
+ERROR_LIMIT_BYTES = 255
+
 DRAINING = b"draining"
 BUSY = b"busy"
 UNAVAILABLE = b"unavailable"

@@ -1,0 +1,1 @@
+"""Makes keys and seals definitions."""

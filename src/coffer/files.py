@@ -1,0 +1,62 @@
+"""The two ways coffer touches a file that is not a key: read a regular one whole, replace one atomically.
+
+Not here: key files, which the core reads (``identity``).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from coffer.errors import OperatorError
+
+
+def load(path: str, limit_bytes: int) -> bytes:
+    """Return what is in a regular file. Raises OperatorError for any other kind, and for one over the limit."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror}") from None
+    with open(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OperatorError(f"{path}: not a regular file")
+        try:
+            data = file.read(limit_bytes + 1)
+        except OSError as error:
+            raise OperatorError(f"{path}: {error.strerror}") from None
+    if len(data) > limit_bytes:
+        raise OperatorError(f"{path}: over {limit_bytes:,} bytes")
+    return data
+
+
+def save(path: str, data: bytes, *, mode: int = 0o600) -> None:
+    """Replace a file, or make it: all of ``data`` on disk under its name, or nothing changed. Raises OperatorError.
+
+    A symbolic link is followed to the file it names, so that the link stays one.
+    """
+    target = os.path.realpath(path)
+    scratch = f"{target}.{os.getpid()}.new"
+    try:
+        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        try:
+            with open(fd, "wb") as file:
+                os.fchmod(fd, mode)
+                file.write(data)
+                file.flush()
+                os.fsync(fd)
+            os.rename(scratch, target)
+        except BaseException:
+            os.unlink(scratch)
+            raise
+        _sync_directory(os.path.dirname(target))
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror}") from None
+
+
+def _sync_directory(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

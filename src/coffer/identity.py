@@ -1,0 +1,134 @@
+"""Who is who: a public key as text, the id, and the key file that holds its secret half.
+
+Not here: the secret key itself, which the core reads from the file into locked memory and writes back.
+
+Rule 1: an id is refused in the order of docs/protocol.md, each reason in its own words.
+Rule 2: a key file is used only when nobody but its owner, or root, could have read or replaced it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from coffer._core import Keypair, blake, decode_base32
+from coffer.errors import IdError, KeyFileError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ID_LETTERS = 56
+KEY_BYTES = 32
+FIELD_PRIME = 2**255 - 19
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+LINKS_LIMIT = 40
+
+# The canonical encodings of the points for which X25519 gives zero: https://cr.yp.to/ecdh.html#validate
+LOW_ORDER = frozenset(
+    number.to_bytes(KEY_BYTES, "little")
+    for number in (
+        0,
+        1,
+        325606250916557431795983626356110631294008115727848805560023387167927233504,
+        39382357235489614581723060781553021112529911719440698176882885853963445705823,
+        FIELD_PRIME - 1,
+    )
+)
+
+
+def parse_id(text: str) -> bytes:
+    """Return the public key, 32 bytes, that an id names. Raises IdError with the first reason that applies."""
+    letters = text.replace("-", "").replace(" ", "")
+    raw = decode_base32(letters)
+    if len(letters) != ID_LETTERS:
+        raise IdError(f"an id has {ID_LETTERS} letters, this has {len(letters)}")
+    public = raw[:KEY_BYTES]
+    if blake(3, b"id", public) != raw[KEY_BYTES:]:
+        raise IdError("wrong checksum: a letter of the id is mistyped")
+    if int.from_bytes(public, "little") >= FIELD_PRIME:
+        raise IdError("a non-canonical key: no coffer program makes such an id")
+    if public in LOW_ORDER:
+        raise IdError("a low-order key: no coffer program makes such an id")
+    return public
+
+
+def format_id(public: bytes) -> str:
+    """Return the id of a public key: 14 groups of four letters, joined by "-"."""
+    bits = int.from_bytes(public + blake(3, b"id", public), "big")
+    letters = "".join(ALPHABET[bits >> shift & 31] for shift in range(5 * (ID_LETTERS - 1), -1, -5))
+    return "-".join(letters[at : at + 4] for at in range(0, ID_LETTERS, 4))
+
+
+def load_keypair(path: str, ask: Callable[[], bytes] | None = None) -> Keypair:
+    """Return the keypair in a key file. Raises KeyFileError.
+
+    ``ask`` is called for the passphrase when the key is locked with one. A symbolic link is followed only
+    when each of its steps is owned by the reader or root (protocol.md, Key file).
+    """
+    try:
+        fd = os.open(_resolve(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from None
+    try:
+        _check_status(path, os.fstat(fd))
+        return Keypair.read(fd, path, ask)
+    finally:
+        os.close(fd)
+
+
+def _resolve(path: str) -> str:
+    """Follow symbolic links by hand, each step's owner checked."""
+    for _ in range(LINKS_LIMIT):
+        status = os.lstat(path)
+        if not stat.S_ISLNK(status.st_mode):
+            return path
+        if not _trusted(status):
+            raise KeyFileError(f"{path}: a symbolic link of user {status.st_uid}, neither you nor root")
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+    raise KeyFileError(f"{path}: too many symbolic links")
+
+
+def _trusted(status: os.stat_result) -> bool:
+    return status.st_uid in (os.geteuid(), 0)
+
+
+def _check_status(path: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyFileError(f"{path}: not a regular file")
+    if not _trusted(status):
+        raise KeyFileError(
+            f"{path}: owned by user {status.st_uid}, who is neither you nor root",
+            f"chown {os.geteuid()} {path}",
+        )
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & (0o037 if _from_systemd(path, status) else 0o077):
+        raise KeyFileError(f"{path}: readable by others (mode {mode:04o})", f"chmod 0600 {path}")
+
+
+def _from_systemd(path: str, status: os.stat_result) -> bool:
+    """Whether systemd delivered the file: root's own, directly in this service's credentials directory."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(directory) and status.st_uid == 0 and os.path.dirname(os.path.abspath(path)) == directory
+
+
+def save_keypair(path: str, keypair: Keypair, passphrase: bytes | None = None) -> None:
+    """Write a new key file, mode 0600, safe on disk. Raises KeyFileError, above all if the path is taken."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        raise KeyFileError(
+            f"{path}: there is a file already, and a key is never overwritten", "choose another name"
+        ) from None
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from None
+    try:
+        os.fchmod(fd, 0o600)
+        os.write(fd, f"# coffer key\n# id: {format_id(keypair.public)}\n".encode())
+        keypair.write(fd, passphrase)
+        os.fsync(fd)
+    except OSError as error:
+        os.unlink(path)
+        raise KeyFileError(f"{path}: {error.strerror}") from None
+    finally:
+        os.close(fd)

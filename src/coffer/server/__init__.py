@@ -1,0 +1,1 @@
+"""Serves sealed shards."""
