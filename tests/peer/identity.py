@@ -72,7 +72,7 @@ def save_key(path: Path, secret: bytes) -> str:
     """Write a new key file and return its id."""
     text_id = format_id(public(secret))
     text = f"# coffer key\n# id: {text_id}\n{PREFIX}{base64.b64encode(secret).decode()}\n"
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     return text_id
 

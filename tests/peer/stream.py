@@ -61,17 +61,18 @@ class Stream:
             raise self._end("closed")
         self.received += data
 
-    def _need(self, size: int) -> bytes:
+    def peek(self, size: int) -> bytes:
+        """Wait for so many bytes of the next frame and return them, still untaken."""
         while len(self.received) < self._taken + size:
             self._receive()
         return bytes(self.received[self._taken : self._taken + size])
 
     def frame(self, allowed: Allowed) -> bytes:
         """Return the next frame, header included, if its type and length are allowed here."""
-        length, kind = struct.unpack(">HB", self._need(3))
+        length, kind = struct.unpack(">HB", self.peek(3))
         if length not in allowed.get(kind, ()):
             raise Fault(f"type 0x{kind:02x} with {length} bytes is not allowed here")
-        frame = self._need(3 + length)
+        frame = self.peek(3 + length)
         self._taken += len(frame)
         return frame
 

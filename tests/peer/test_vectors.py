@@ -157,6 +157,37 @@ def test_a_response_in_any_other_form_is_refused(case: dict[str, str]) -> None:
         response.decode(bytes.fromhex(case["response"]))
 
 
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        ("c0", "1979-05-27T07:32:00"),
+        ("c0", "1979-05-27T07:32:00+00:00"),
+        ("c0", "1979-05-27T07:32:00+0100"),
+        ("c0", "1979-05-27T07:32:00+01:00:30"),
+        ("c0", "1979-05-27T07:32:00+01:60"),
+        ("c0", "1979-05-27 07:32:00Z"),
+        ("c0", "1979-05-27t07:32:00z"),
+        ("c0", "1979-05-27T07:32:00.5Z"),
+        ("c0", "1979-05-27T07:32:00.000000Z"),
+        ("c0", "1979-05-27T07:32Z"),
+        ("d903ec", "19790527"),
+        ("d903ec", "1979-W21-7"),
+        ("d903ec", "1979-05-27T07:32:00"),
+        ("da00c0ffee", "1979-05-27"),
+        ("da00c0ffee", "1979-05-27T07:32:00Z"),
+        ("da00c0ffee", "07:32:00+01:00"),
+        ("da00c0ffee", "T07:32:00"),
+        ("da00c0ffee", "07:32"),
+        ("da00c0ffee", "24:00:00"),
+    ],
+)
+def test_a_moment_written_otherwise_is_refused(tag: str, text: str) -> None:
+    start = bytes.fromhex("81a2636b657961616576616c7565" + tag)
+    length = bytes([0x60 + len(text)]) if len(text) < 24 else bytes([0x78, len(text)])
+    with pytest.raises(Fault):
+        response.decode(start + length + text.encode())
+
+
 def test_a_definition_seals_to_the_known_text_and_opens_at_both_ends() -> None:
     keys = unhex({name: DEFINITION[name] for name in ("k", "K", "s", "S", "salt")})
     text = DEFINITION["definition"].encode()

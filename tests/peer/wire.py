@@ -51,6 +51,11 @@ def split(stream: bytes) -> list[bytes]:
     return frames
 
 
+def flip(data: bytes, bit: int) -> bytes:
+    """Return ``data`` with one bit altered, counted from the least of the first byte."""
+    return data[: bit // 8] + bytes([data[bit // 8] ^ 1 << bit % 8]) + data[bit // 8 + 1 :]
+
+
 def nonce(kind: int) -> bytes:
     return bytes([kind]).ljust(24, b"\0")
 
