@@ -51,10 +51,50 @@ class IdError(OperatorError):
     """A text that is not the id of a usable public key."""
 
 
+class Finding:
+    """One thing that is wrong in a definition. ``str()`` is the house form of it; no part ever holds a value.
+
+    ``table`` and ``key`` are None where none is at fault, ``line`` and ``column`` (from 1) where none is known;
+    a line stands in the text only in place of table and key.
+    """
+
+    __slots__ = ("column", "file", "hint", "key", "line", "reason", "table")
+
+    def __init__(
+        self,
+        file: str,
+        reason: str,
+        *,
+        table: str | None = None,
+        key: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.file = file
+        self.reason = reason
+        self.table = table
+        self.key = key
+        self.line = line
+        self.column = column
+        self.hint = hint
+
+    def __str__(self) -> str:
+        table = "" if self.table is None else f"[{_quote(self.table)}]"
+        key = "" if self.key is None else _quote(self.key)
+        spot = f"line {self.line}, column {self.column}" if self.line and not table + key else ""
+        place = " ".join(part for part in (table, key, spot) if part)
+        return f"{self.file}: {place}: {self.reason}" if place else f"{self.file}: {self.reason}"
+
+
 class DefinitionError(OperatorError):
-    """A definition that is refused as a whole."""
+    """A definition that is refused as a whole; ``findings`` is everything that is wrong with it, in its order."""
 
     exit_code = 3
+
+    def __init__(self, message: str, hint: str | None = None, *, findings: tuple[Finding, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.findings = findings
 
 
 class EnvelopeError(OperatorError):
@@ -91,3 +131,10 @@ class RefusedError(FetchError):
     def __init__(self, message: str, hint: str | None = None, *, reason: str | None = None) -> None:
         super().__init__(message, hint)
         self.reason = reason
+
+
+def _quote(name: str) -> str:
+    """Show a table or key as it is where TOML takes it bare, else quoted and escaped, and never at length."""
+    if name.isascii() and name.replace("-", "a").replace("_", "a").isalnum() and len(name) <= 80:
+        return name
+    return repr(name) if len(name) <= 80 else f"{name[:80]!r}..."
