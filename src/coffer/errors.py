@@ -25,6 +25,10 @@ class FrameError(PeerError):
     """A frame of a length or type that does not exist, or a stream that ends inside a frame."""
 
 
+class CutError(FrameError):
+    """A stream that ends, or falls silent, after the server had proved itself: another attempt may do better."""
+
+
 class OrderError(PeerError):
     """A frame that exists, but may not come now."""
 
