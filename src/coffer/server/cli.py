@@ -1,0 +1,147 @@
+"""coffer-server: serve, check, reload."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+
+from coffer import program
+from coffer._core import harden
+from coffer.errors import SettingsError
+from coffer.server.settings import Settings, add_flags, bind, load_settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from types import TracebackType
+
+    from coffer._core import Keypair
+    from coffer.server.log import Log
+
+PROGRAM = "coffer-server"
+VERBS = ("serve", "check", "reload")
+ABOUT = """Serve sealed shards, one to each client.
+
+verbs:
+  serve      serve until told to stop (the default)
+  check      do everything but serve, and say what would be served
+  reload     ask the running server to take the definition anew, and wait for its verdict
+"""
+EXAMPLE = """example:
+  coffer-server --key server.key --companion ID --definition coffer.sealed --listen 0.0.0.0:26333
+
+signals: HUP reloads; TERM and INT let sessions end, at most 15 s, then exit with 0; a second one ends at once.
+"""
+# Descriptors of a worker that are not connections: standard streams, listeners, its channel, the selector.
+SPARE_DESCRIPTORS = 32
+
+
+def main() -> int:
+    """Run the program; return its exit code."""
+    return program.run(PROGRAM, lambda: act(sys.argv[1:]))
+
+
+def act(arguments: list[str]) -> int:
+    verb = arguments[0] if arguments and arguments[0] in VERBS else "serve"
+    rest = arguments[1:] if arguments and arguments[0] == verb else arguments
+    if verb == "reload":
+        return reload(rest)
+    flags = serve_parser(verb).parse_args(rest)
+    return {"serve": serve, "check": check}[verb](load_settings(flags))
+
+
+def serve_parser(verb: str = "serve") -> program.Parser:
+    """The parser of ``serve`` and ``check``, which take the same flags."""
+    parser = program.Parser(
+        prog=PROGRAM if verb == "serve" else f"{PROGRAM} {verb}",
+        usage=f"{PROGRAM} [serve|check] --key FILE --companion ID --definition FILE [flag ...]",
+        description=ABOUT,
+        epilog=EXAMPLE,
+    )
+    add_flags(parser)
+    parser.add_version()
+    return parser
+
+
+def reload_parser() -> program.Parser:
+    """The parser of ``reload``."""
+    parser = program.Parser(
+        prog=f"{PROGRAM} reload",
+        description="Ask the running server to take the definition anew, and wait for its verdict.",
+    )
+    parser.add_argument("--run-dir", metavar="DIR", help="that of the server (default: $RUNTIME_DIRECTORY)")
+    return parser
+
+
+def reload(arguments: list[str]) -> int:
+    from coffer.server.control import ask_reload
+
+    directory = reload_parser().parse_args(arguments).run_dir or os.environ.get("RUNTIME_DIRECTORY")
+    if not directory:
+        raise SettingsError("--run-dir is missing", "it is the --run-dir that the server was started with")
+    sys.stdout.write(ask_reload(directory) + "\n")
+    return 0
+
+
+def serve(settings: Settings) -> int:
+    from coffer.server.log import Log
+    from coffer.server.master import Master
+
+    keypairs = prepare(settings)
+    log = Log(settings.verbose)
+    settings = _fit_descriptors(settings, log)
+    return Master(settings, keypairs, _listeners(settings), log).run()
+
+
+def check(settings: Settings) -> int:
+    from coffer._core import Locker
+    from coffer.server import state
+    from coffer.server.loader import Loader
+
+    keypairs = prepare(settings)
+    loader = Loader(settings, keypairs, Locker(), state.load(settings.state_dir))
+    while loader.read():
+        pass
+    loaded, _ = loader.finish()
+    sys.stdout.write(
+        f"{settings.definition}: serial {loaded.stamp.serial}, {loaded.clients} clients, {loaded.values} values\n"
+    )
+    return 0
+
+
+def prepare(settings: Settings) -> tuple[Keypair, ...]:
+    """Keep this process out of core dumps, then read the keys. Raises KeyFileError."""
+    from coffer.identity import load_keypair
+
+    sys.excepthook = _crash
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    harden()
+    return tuple(load_keypair(path) for path in settings.key)
+
+
+def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A bug's traceback, without the message: only code, never a value."""
+    import traceback
+
+    sys.stderr.writelines(traceback.format_tb(trace))
+    sys.stderr.write(f"{PROGRAM}: internal error: {kind.__name__}\n")
+
+
+def _fit_descriptors(settings: Settings, log: Log) -> Settings:
+    """Raise the soft limit of descriptors to the hard one, and the cap on connections to what it leaves."""
+    from dataclasses import replace
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    room = max(1, hard - SPARE_DESCRIPTORS)
+    if room >= settings.max_connections:
+        return settings
+    log.say(f"warning: the limit of {hard} open files leaves room for {room} connections a worker (`ulimit -n`)")
+    return replace(settings, max_connections=room)
+
+
+def _listeners(settings: Settings) -> list[socket.socket]:
+    from coffer.server.systemd import inherited_listeners
+
+    return inherited_listeners() or [sock for text in settings.listen for sock in bind(text)]

@@ -1,0 +1,51 @@
+"""Lines on stderr: what the server did, and at which step a peer failed.
+
+Rule 1: a line about a peer never holds a byte of what it sent, and there are only so many a second.
+Rule 2: a line is one write, so that lines of several processes do not mix, and a full pipe loses it
+rather than stop the server.
+"""
+
+from __future__ import annotations
+
+import os
+
+from coffer.program import escape
+
+STDERR = 2
+PEER_LINES_A_SECOND = 10
+
+
+class Log:
+    """Writes lines, those about failing peers at most ten a second over all workers."""
+
+    def __init__(self, verbose: bool = False) -> None:
+        self.verbose = verbose
+        self._allowance = PEER_LINES_A_SECOND
+        self._second = 0
+        self._said = 0
+        self._unsaid = 0
+
+    def share(self, workers: int) -> None:
+        """Take this process's share of the ten lines a second."""
+        self._allowance = max(1, PEER_LINES_A_SECOND // workers)
+
+    def say(self, text: str) -> None:
+        """Write one line, whatever it costs to lose it."""
+        try:
+            os.write(STDERR, f"coffer-server: {escape(text)}\n".encode(errors="backslashreplace"))
+        except OSError:
+            return
+
+    def say_of_peer(self, text: str, moment: float) -> None:
+        """Write one line about a peer, unless this second has had its lines; then they are only counted."""
+        if int(moment) != self._second:
+            unsaid, self._unsaid = self._unsaid, 0
+            self._second, self._said = int(moment), 0
+            if unsaid:
+                self._said = 1
+                self.say(f"{unsaid} more lines about peers were left out")
+        if self._said < self._allowance:
+            self._said += 1
+            self.say(text)
+        else:
+            self._unsaid += 1

@@ -1,0 +1,342 @@
+"""The connection loop: many sockets, one thread, nothing that blocks.
+
+It never sees the protocol. It is given a factory of conversations, feeds each what its socket brings, sends
+what it answers, and closes as it says. What a conversation must have is ``Conversation``.
+
+Rule 1: whoever errs is reset, in the same way for every reason; an orderly end waits for the client to close,
+so that TIME_WAIT stays with the clients.
+Rule 2: no connection outlives its deadline, and none has more than one answer waiting to be sent.
+Rule 3: at the cap, the connection that has been silent longest gives way.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+import struct
+from collections import OrderedDict
+
+from coffer.server.deadlines import NEVER, SESSION_SECONDS, WRITE_SECONDS, Deadlines, now
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    from coffer.server.sources import Source, Sources
+
+    class Conversation(Protocol):
+        """What the loop carries bytes for."""
+
+        closed: bool
+        fault: Any
+        failing: bool
+        silent: bool
+        patience_seconds: float
+
+        def receive(self, data: memoryview) -> bytes: ...
+        def receive_end(self) -> None: ...
+
+
+READ = selectors.EVENT_READ
+WRITE = selectors.EVENT_WRITE
+DONTWAIT = socket.MSG_DONTWAIT
+RESET = struct.pack("ii", 1, 0)
+BUFFER_BYTES = 65_536
+ACCEPT_BATCH = 64
+PAUSE_SECONDS = 0.05
+FORGET_SECONDS = 10.0
+
+
+class Connection:
+    """One socket and the conversation on it."""
+
+    __slots__ = ("conversation", "deadline", "events", "out", "since", "socket", "source", "tick")
+
+    def __init__(self, sock: socket.socket, source: Source, conversation: Conversation, since: float) -> None:
+        self.socket = sock
+        self.source = source
+        self.conversation = conversation
+        self.since = since
+        self.deadline = since
+        self.tick = NEVER
+        self.events = 0
+        self.out: memoryview | None = None
+
+
+class Loop:
+    """Serves conversations on inherited listening sockets until it is told to drain or stop."""
+
+    def __init__(
+        self,
+        listeners: list[socket.socket],
+        sources: Sources,
+        most_connections: int,
+        make: Callable[[], Any],
+        report: Callable[[Connection, str | None], None],
+    ) -> None:
+        """``report`` is told of each connection's end: None when it was orderly, otherwise why."""
+        self._listeners = listeners
+        self._sources = sources
+        self._most = most_connections
+        self._make = make
+        self._report = report
+        self._selector = selectors.DefaultSelector()
+        self._deadlines = Deadlines()
+        self._silent: OrderedDict[Connection, None] = OrderedDict()
+        self._count = 0
+        self._timers: list[tuple[float, float, Callable[[], None]]] = []
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._resume_at: float | None = None
+        self._stop_at: float | None = None
+        self._running = True
+        self.moment = now()
+        self._accepting = False
+        self._accept_again()
+        self.call_every(FORGET_SECONDS, lambda: self._sources.forget(self.moment))
+
+    def call_every(self, seconds: float, act: Callable[[], None]) -> None:
+        """Call ``act`` every so many seconds for as long as the loop runs."""
+        self._timers.append((self.moment + seconds, seconds, act))
+
+    def watch(self, sock: socket.socket, act: Callable[[], None]) -> None:
+        """Call ``act`` whenever there is something to read on a socket that is not a client's."""
+        self._selector.register(sock, READ, (lambda _: act(), None))
+
+    def run(self) -> None:
+        """Serve until stopped, or drained of the last connection."""
+        while self._running:
+            events = self._selector.select(self._patience())
+            self.moment = now()
+            for key, _ in events:
+                act, subject = key.data
+                act(subject)
+            self._look_at_the_clock()
+
+    def stop(self) -> None:
+        """End ``run`` after this round, whoever is still connected."""
+        self._running = False
+
+    def drain(self, seconds: float) -> None:
+        """Accept what is queued, take no more, and stop when the last has gone or the seconds are over."""
+        for listener in self._listeners:
+            while self._accept(listener):
+                pass
+        self._pause(None)
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
+        self._stop_at = self.moment + seconds
+
+    def silent(self) -> list[Any]:
+        """Return the conversations in which the client has said nothing yet."""
+        return [connection.conversation for connection in self._silent]
+
+    # -- accepting
+
+    def _accept_again(self) -> None:
+        self._resume_at = None
+        if not self._accepting:
+            for listener in self._listeners:
+                self._selector.register(listener, READ, (self._accept_batch, listener))
+            self._accepting = True
+
+    def _pause(self, until: float | None) -> None:
+        self._resume_at = until
+        if self._accepting:
+            for listener in self._listeners:
+                self._selector.unregister(listener)
+            self._accepting = False
+
+    def _accept_batch(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPT_BATCH):
+            if not self._accept(listener):
+                return
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Accept one connection and read at once what it may have brought. False: there was none."""
+        if self._count >= self._most and not self._make_room():
+            return False
+        try:
+            sock, address = listener.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            return self._survive(listener, error)
+        self._greet(sock, address[0])
+        return True
+
+    def _make_room(self) -> bool:
+        """Let the connection go that has been silent longest; with none, wait until one ends."""
+        if not self._silent:
+            self._pause(None)
+            return False
+        self._drop(next(iter(self._silent)), "gave way: the server is full (--max-connections)")
+        return True
+
+    def _survive(self, listener: socket.socket, error: OSError) -> bool:
+        """Out of descriptors or memory: turn one away by the spare descriptor and leave the rest for later."""
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            os.close(self._spare)
+            try:
+                self._reset(listener.accept()[0])
+            except OSError:
+                pass
+            finally:
+                self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        elif error.errno not in (errno.ENOBUFS, errno.ENOMEM):
+            return True  # the connection was gone before it was accepted; there may be others
+        self._pause(self.moment + PAUSE_SECONDS)
+        return False
+
+    def _greet(self, sock: socket.socket, address: str) -> None:
+        source = self._sources.enter(address)
+        connection = Connection(sock, source, self._make(), self.moment)
+        self._count += 1
+        refusal = self._sources.refusal(source, self.moment)
+        if refusal is not None:
+            self._drop(connection, refusal)
+            return
+        self._silent[connection] = None
+        self._deadlines.set(connection, self.moment + connection.conversation.patience_seconds)
+        self._read(connection)
+        if connection.tick != NEVER and not connection.events:
+            self._select(connection, READ)
+
+    # -- a connection's life
+
+    def _select(self, connection: Connection, events: int) -> None:
+        if connection.events == events:
+            return
+        data = (self._read if events == READ else self._write, connection)
+        if connection.events:
+            self._selector.modify(connection.socket, events, data)
+        else:
+            self._selector.register(connection.socket, events, data)
+        connection.events = events
+
+    def _read(self, connection: Connection) -> None:
+        try:
+            count = connection.socket.recv_into(self._buffer, 0, DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._drop(connection, f"lost: {error.strerror}")
+            return
+        if count:
+            self._take(connection, self._buffer[:count])
+        else:
+            self._take_end(connection)
+
+    def _take(self, connection: Connection, data: memoryview) -> None:
+        conversation = connection.conversation
+        reply = conversation.receive(data)
+        if not conversation.silent:
+            self._silent.pop(connection, None)
+        if conversation.failing:
+            self._sources.charge(connection.source, self.moment)
+        if reply and not self._send(connection, memoryview(reply)):
+            return
+        self._settle(connection)
+
+    def _settle(self, connection: Connection) -> None:
+        """After an answer is out: reset whoever erred, or wait for what comes next."""
+        conversation = connection.conversation
+        if conversation.fault is not None:
+            self._drop(connection, str(conversation.fault))
+        elif connection.out is None:
+            self._await(connection, conversation.patience_seconds)
+            if conversation.closed:
+                self._read(connection)
+
+    def _await(self, connection: Connection, seconds: float) -> None:
+        deadline = min(self.moment + seconds, connection.since + SESSION_SECONDS)
+        self._deadlines.set(connection, deadline)
+
+    def _send(self, connection: Connection, data: memoryview) -> bool:
+        """Send what the socket takes and keep the rest; False when the connection is lost."""
+        try:
+            sent = connection.socket.send(data, DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._drop(connection, f"lost: {error.strerror}")
+            return False
+        if sent < len(data):
+            if connection.out is None:
+                self._await(connection, WRITE_SECONDS)
+            connection.out = data[sent:]
+            self._select(connection, WRITE)
+        else:
+            connection.out = None
+        return True
+
+    def _write(self, connection: Connection) -> None:
+        assert connection.out is not None
+        if self._send(connection, connection.out) and connection.out is None:
+            self._select(connection, READ)
+            self._settle(connection)
+
+    def _take_end(self, connection: Connection) -> None:
+        conversation = connection.conversation
+        conversation.receive_end()
+        if conversation.fault is not None:
+            self._drop(connection, str(conversation.fault))
+        else:
+            self._forget(connection, None)
+            connection.socket.close()
+
+    def _drop(self, connection: Connection, why: str) -> None:
+        self._forget(connection, why)
+        self._reset(connection.socket)
+
+    def _forget(self, connection: Connection, why: str | None) -> None:
+        if connection.events:
+            self._selector.unregister(connection.socket)
+            connection.events = 0
+        self._deadlines.drop(connection)
+        self._silent.pop(connection, None)
+        self._sources.leave(connection.source)
+        self._count -= 1
+        if not self._accepting and self._resume_at is None and self._stop_at is None:
+            self._accept_again()
+        self._report(connection, why)
+
+    def _reset(self, sock: socket.socket) -> None:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        finally:
+            sock.close()
+
+    # -- the clock
+
+    def _patience(self) -> float | None:
+        if self._deadlines or self._stop_at is not None:
+            return 0.125
+        if self._resume_at is not None:
+            return PAUSE_SECONDS
+        return max(0.0, min(when for when, _, _ in self._timers) - self.moment)
+
+    def _look_at_the_clock(self) -> None:
+        moment = self.moment
+        for connection in self._deadlines.due(moment):
+            self._run_out(connection)
+        for index, (when, seconds, act) in enumerate(self._timers):
+            if when <= moment:
+                self._timers[index] = (moment + seconds, seconds, act)
+                act()
+        if self._resume_at is not None and self._resume_at <= moment:
+            self._accept_again()
+        if self._stop_at is not None and (not self._count or self._stop_at <= moment):
+            self.stop()
+
+    def _run_out(self, connection: Connection) -> None:
+        """A deadline is past: a conversation that is over is closed, any other one reset."""
+        if connection.conversation.closed and connection.out is None:
+            self._forget(connection, None)
+            connection.socket.close()
+        else:
+            self._drop(connection, "deadline")

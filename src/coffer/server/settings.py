@@ -1,0 +1,217 @@
+"""What the operator has set: flags over a settings file over the defaults, each checked before anything starts.
+
+The settings file is TOML, its names those of the flags without the dashes in front.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from dataclasses import dataclass
+
+from coffer import files
+from coffer.definition import LIMIT_BYTES
+from coffer.errors import IdError, SettingsError
+from coffer.identity import parse_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
+
+DEFAULT_LISTEN = "127.0.0.1:26333"
+SETTINGS_LIMIT_BYTES = 1 << 20
+UNITS = {"": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+# name -> default, metavar, help. Lists may be given several times.
+FLAGS: dict[str, tuple[Any, str, str]] = {
+    "key": ([], "FILE", "the server's key file; twice while the key is rotated"),
+    "companion": ([], "ID", "the id of a companion whose definitions are served; may be repeated"),
+    "definition": ("", "FILE", "the sealed definition"),
+    "listen": ([DEFAULT_LISTEN], "HOST:PORT", f"where to listen; may be repeated (default: {DEFAULT_LISTEN})"),
+    "workers": (0, "N", "worker processes (default: one a core)"),
+    "verbose": (False, "", "a line for each session: client name, result, duration"),
+    "reload-on-change": (False, "", "look at the definition once a second and reload it when it has changed"),
+    "run-dir": ("", "DIR", "where the control socket for `coffer-server reload` lies (default: $RUNTIME_DIRECTORY)"),
+    "state-dir": ("", "DIR", "remembers the newest serial, so that a restart refuses an older definition"
+                  " (default: $STATE_DIRECTORY)"),
+    "definition-limit": (LIMIT_BYTES, "SIZE", "the largest definition, in bytes or as 64MiB (default: 64MiB)"),
+    "max-connections": (10_000, "N", "connections a worker (default: 10000)"),
+    "max-connections-per-source": (256, "N", "connections from one address a worker; 0: no limit (default: 256)"),
+    "failing-hellos-per-source": ("20:40", "RATE:BURST",
+                                  "failing Hellos a second from one address a worker; 0: no limit (default: 20:40)"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Checked settings of a server. Sizes are in bytes."""
+
+    key: tuple[str, ...]
+    companion: frozenset[bytes]
+    definition: str
+    listen: tuple[str, ...]
+    workers: int
+    verbose: bool
+    reload_on_change: bool
+    run_dir: str
+    state_dir: str
+    definition_limit: int
+    max_connections: int
+    max_connections_per_source: int
+    failing_hellos_per_source: tuple[float, float]
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Give the parser a flag for every setting, and ``--settings``."""
+    parser.add_argument("--settings", metavar="FILE", help="read settings from a TOML file; flags go before it")
+    for name, (default, metavar, text) in FLAGS.items():
+        if isinstance(default, bool):
+            parser.add_argument(f"--{name}", action="store_true", default=None, help=text)
+        elif isinstance(default, list):
+            parser.add_argument(f"--{name}", action="append", metavar=metavar, help=text)
+        else:
+            parser.add_argument(f"--{name}", metavar=metavar, help=text)
+
+
+def load_settings(flags: Namespace) -> Settings:
+    """Return the settings that flags, file and defaults give together. Raises SettingsError, IdError."""
+    named = _load_file(flags.settings) if flags.settings else {}
+    values: dict[str, Any] = {}
+    for name, (default, _, _) in FLAGS.items():
+        flag = getattr(flags, name.replace("-", "_"))
+        values[name] = default
+        if name in named:
+            values[name] = _typed(flags.settings, name, named[name], default)
+        if flag is not None:
+            values[name] = flag
+    return _checked(values)
+
+
+def _load_file(path: str) -> dict[str, Any]:
+    import tomli
+
+    try:
+        named = tomli.loads(files.load(path, SETTINGS_LIMIT_BYTES).decode())
+    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
+    for name in named:
+        if name not in FLAGS:
+            raise SettingsError(f"{path}: {name}: no such setting", f"the settings are {', '.join(FLAGS)}")
+    return named
+
+
+def _typed(path: str, name: str, value: Any, default: Any) -> Any:
+    """A value of the file in the type of its flag: numbers and sizes may be either, one text may be a list."""
+    if isinstance(default, bool):
+        fits = isinstance(value, bool)
+    elif isinstance(default, list):
+        value = [value] if isinstance(value, str) else value
+        fits = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    else:
+        fits = isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+    if not fits:
+        raise SettingsError(f"{path}: {name}: a value of the wrong type")
+    return value
+
+
+def _checked(values: dict[str, Any]) -> Settings:
+    return Settings(
+        key=_keys(values["key"]),
+        companion=_companions(values["companion"]),
+        definition=_definition(values["definition"]),
+        listen=tuple(values["listen"]),
+        workers=_number("workers", values["workers"]) or len(os.sched_getaffinity(0)),
+        verbose=values["verbose"],
+        reload_on_change=values["reload-on-change"],
+        run_dir=values["run-dir"] or os.environ.get("RUNTIME_DIRECTORY", ""),
+        state_dir=values["state-dir"] or os.environ.get("STATE_DIRECTORY", ""),
+        definition_limit=_size("definition-limit", values["definition-limit"]),
+        max_connections=_number("max-connections", values["max-connections"], least=1),
+        max_connections_per_source=_number("max-connections-per-source", values["max-connections-per-source"]),
+        failing_hellos_per_source=_bucket("failing-hellos-per-source", values["failing-hellos-per-source"]),
+    )
+
+
+def _keys(paths: list[str]) -> tuple[str, ...]:
+    if not paths:
+        raise SettingsError("--key is missing", "coffer-companion keygen -o server.key makes a key file")
+    if len(paths) > 2:
+        raise SettingsError("--key: a server has one key, or two while it is rotated")
+    return tuple(paths)
+
+
+def _companions(ids: list[str]) -> frozenset[bytes]:
+    if not ids:
+        raise SettingsError(
+            "--companion is missing: whose definitions may be served?",
+            "coffer-companion id companion.key prints the id",
+        )
+    try:
+        return frozenset(parse_id(text) for text in ids)
+    except IdError as error:
+        raise SettingsError(f"--companion: {error}") from None
+
+
+def _definition(path: str) -> str:
+    if not path:
+        raise SettingsError("--definition is missing", "coffer-companion seal makes a sealed definition")
+    return path
+
+
+def _number(name: str, value: str | int, least: int = 0) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        raise SettingsError(f"--{name}: {value!r} is not a whole number") from None
+    if number < least:
+        raise SettingsError(f"--{name}: at least {least}")
+    return number
+
+
+def _size(name: str, value: str | int) -> int:
+    number, unit = re.fullmatch(r"(\d*)\s*(.*)", str(value)).groups()  # type: ignore[union-attr]
+    if not number or unit.upper() not in UNITS:
+        raise SettingsError(f"--{name}: {value!r} is not a size such as 1000000 or 64MiB")
+    return int(number) * UNITS[unit.upper()]
+
+
+def _bucket(name: str, value: str | int) -> tuple[float, float]:
+    rate, colon, burst = str(value).partition(":")
+    try:
+        bucket = float(rate), float(burst) if colon else float(rate) * 2
+    except ValueError:
+        raise SettingsError(f"--{name}: {value!r} is not RATE:BURST, such as 20:40") from None
+    if not 0 <= bucket[0] < float("inf") or (bucket[0] and not 1 <= bucket[1] < float("inf")):
+        raise SettingsError(f"--{name}: a rate of 0 or more and a burst of at least 1")
+    return bucket
+
+
+def bind(text: str) -> list[socket.socket]:
+    """Return non-blocking listening sockets on ``HOST:PORT``: one for each address of the name."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise SettingsError(f"--listen: {text!r} is not HOST:PORT", "an IPv6 address stands in brackets: [::1]:26333")
+    try:
+        found = socket.getaddrinfo(host.strip("[]") or None, int(port), type=socket.SOCK_STREAM,
+                                   flags=socket.AI_PASSIVE)
+        return [_listen(family, address) for family, address in dict.fromkeys((one[0], one[4]) for one in found)]
+    except OSError as error:
+        raise SettingsError(f"--listen: {text}: {error.strerror}") from None
+
+
+def _listen(family: int, address: Any) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(socket.SOMAXCONN)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock

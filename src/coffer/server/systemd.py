@@ -1,0 +1,49 @@
+"""What systemd and a service tell each other: inherited sockets, readiness, the watchdog. Nothing is needed of it.
+
+The conventions are those of sd_listen_fds(3) and sd_notify(3).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+FIRST_FD = 3
+
+
+def inherited_listeners() -> list[socket.socket]:
+    """Return the listening sockets that systemd opened for this very process, or none."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    listeners = []
+    for fd in range(FIRST_FD, FIRST_FD + count):
+        os.set_inheritable(fd, False)
+        listeners.append(socket.socket(fileno=fd))
+    return listeners
+
+
+def notify(state: str) -> None:
+    """Tell the service manager, if there is one, a state such as ``READY=1``. Never fails."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            sock.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
+        except OSError:
+            return
+
+
+def notify_reloading() -> None:
+    """Tell the service manager that a reload began; READY=1 ends it."""
+    notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+
+def watchdog_seconds() -> float | None:
+    """Return how often the service manager wants to hear from this very process, or None."""
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    if not microseconds.isdigit() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    return int(microseconds) / 2_000_000
