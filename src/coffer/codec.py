@@ -10,9 +10,9 @@ Rule 2: an error names the byte at fault and the reason, never content; no excep
 
 from __future__ import annotations
 
-from .errors import FrameError
-from .message import SHARD_LIMIT_BYTES
-from .shard import Shard, fault_of, format_value
+from coffer.errors import FrameError
+from coffer.message import SHARD_LIMIT_BYTES
+from coffer.shard import Shard, fault_of, format_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime, time
     from typing import NoReturn
 
-    from .shard import Value
+    from coffer.shard import Value
 
 OFFSET_TAG = 0
 DATE_TAG = 1004
@@ -50,6 +50,11 @@ def encode(shard: Mapping[str, Value]) -> bytes:
 def decode(response: bytes) -> Shard:
     """Return the shard in a coffer response; raise FrameError for anything that ``encode`` does not write."""
     return _Reader(response).shard()
+
+
+def count(response: bytes) -> int:
+    """Return how many values a coffer response holds, as its head says."""
+    return _Reader(response)._argument(_ARRAY)
 
 
 def _taggable(value: Value) -> object:

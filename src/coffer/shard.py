@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from _collections_abc import Mapping
 
-from .errors import MissingNameError, OperatorError
+from coffer.errors import MissingNameError, OperatorError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
