@@ -1,3 +1,4 @@
+# cython: nonecheck=True, auto_pickle=False
 """Frames, keypairs, the handshake, boxes, the locker and its table: all that touches a secret, on libsodium.
 
 Not here: which message may follow which (``protocol``), what a definition says, and every socket and clock.
@@ -477,7 +478,7 @@ cdef class Box:
 
     cdef _Guarded _shared
 
-    def __init__(self, Keypair keypair not None, bytes public not None):
+    def __cinit__(self, Keypair keypair not None, bytes public not None):
         """Raises ValueError for a public key that is not 32 bytes, OpenError for a low-order one."""
         if len(public) != KEY:
             raise ValueError("a public key has 32 bytes")
@@ -584,17 +585,19 @@ cdef int _hello_nonce(unsigned char *nonce, const char *personal, const unsigned
 cdef class _Channel:
     """The keys of one session and the two things done with them. Wiped when it goes."""
 
-    cdef _Slab _slab
     cdef Secrets *_secrets
+    cdef bint _keyed                        # whether up and down have been derived
     cdef readonly bytes client
 
     def __dealloc__(self):
+        # The slab is the module's, not an attribute: the garbage collector clears those before it comes here.
         if self._secrets != NULL:
-            self._slab.give(self._secrets)
+            _slab.give(self._secrets)
 
     cdef bytes _seal(self, const unsigned char *key, int kind, const unsigned char *body, size_t length,
                      const unsigned char *lead, size_t lead_length):
         """A frame: header || lead || box(key, n(kind), body)."""
+        self._check_keyed()
         cdef unsigned char nonce[NONCE]
         cdef size_t content = lead_length + MAC + length
         cdef bytes frame = PyBytes_FromStringAndSize(NULL, HEADER + content)
@@ -607,6 +610,7 @@ cdef class _Channel:
         return frame
 
     cdef bytes _open(self, const unsigned char *key, int kind, const unsigned char *sealed, size_t length):
+        self._check_keyed()
         cdef unsigned char nonce[NONCE]
         if length < MAC:
             raise OpenError("the box does not open")
@@ -618,6 +622,12 @@ cdef class _Channel:
         if kind == OK_GET or kind == ERROR:
             return _unpad(body)
         return body
+
+    cdef int _check_keyed(self) except -1:
+        """Never use the zeros that stand where a session's keys will be."""
+        if not self._keyed:
+            raise ValueError("a session has no keys before Hello is answered")
+        return 0
 
 
 cdef bytes _unpad(bytes padded):
@@ -646,14 +656,13 @@ cdef class ClientChannel(_Channel):
 
     cdef Keypair _ephemeral
 
-    def __init__(self, Keypair keypair not None, bytes server not None, Keypair ephemeral=None):
+    def __cinit__(self, Keypair keypair not None, bytes server not None, Keypair ephemeral=None):
         """``ephemeral`` is new for each session; only known-answer tests hand one in.
 
         Raises ValueError for a server key that is not 32 bytes, OpenError for a low-order one.
         """
         if len(server) != KEY:
             raise ValueError("a public key has 32 bytes")
-        self._slab = _slab
         self._secrets = _slab.take()
         self._ephemeral = Keypair.generate() if ephemeral is None else ephemeral
         self.client = keypair.public
@@ -699,6 +708,7 @@ cdef class ClientChannel(_Channel):
             raise OpenError("the box does not open")
         self._ephemeral = None
         _derive(self._secrets, kind, said, dh_epoch)
+        self._keyed = True
         sodium_memzero(dh_epoch, KEY)
         sodium_stackzero(STACK)
         return self._open(self._secrets.down, kind, said + KEY + SALT, len(body) - KEY - SALT)
@@ -726,7 +736,7 @@ cdef enum:
 
 
 cdef class _KeptShared:
-    """dh(C,s) of clients that proved themselves: at most 65,536, locked, a random one of four giving way."""
+    """dh(C,s) of clients that proved themselves: at most 65,536, locked, one of four giving way in turn."""
 
     cdef _Guarded _entries
     cdef unsigned char _hash_key[crypto_shorthash_KEYBYTES]
@@ -782,12 +792,12 @@ cdef class Responder:
     cdef _Guarded _dummy
     cdef _KeptShared _kept
 
-    def __init__(self, tuple keypairs not None, *, Keypair epoch=None, size_t kept=KEPT_LIMIT):
+    def __cinit__(self, tuple keypairs not None, *, Keypair epoch=None, size_t kept=KEPT_LIMIT):
         """One keypair, or two while the server's key is rotated. Only known-answer tests hand in ``epoch``."""
         if not 1 <= len(keypairs) <= 2 or not all(isinstance(each, Keypair) for each in keypairs):
             raise ValueError("a server has one keypair, or two while its key is rotated")
-        if kept < KEPT_WAYS:
-            raise ValueError(f"at least {KEPT_WAYS} shared values are kept")
+        if not KEPT_WAYS <= kept <= KEPT_LIMIT:
+            raise ValueError(f"{KEPT_WAYS} to {KEPT_LIMIT} shared values are kept")
         self._keypairs = keypairs
         self._epoch = _Guarded(KEY)
         self._scratch = _Guarded(SHARD_LIMIT + PAD)
@@ -817,19 +827,7 @@ cdef class Responder:
         The error names the step for the log; the wire stays silent for all of them alike. When the inner box
         does not open, dh(C,s) has been computed exactly once, whoever C is (protocol.md, What a stranger learns).
         """
-        cdef ServerChannel channel = ServerChannel.__new__(ServerChannel)
-        cdef unsigned char inside[KEY + MAC + KEY]
-        if len(body) != HELLO_BODY:
-            raise FrameError("Hello: wrong length")
-        channel._slab = _slab
-        channel._secrets = _slab.take()
-        channel._responder = self
-        _header(channel._secrets.hello, HELLO_BODY, HELLO)
-        memcpy(channel._secrets.hello + HEADER, PyBytes_AS_STRING(body), HELLO_BODY)
-        channel._which = self._open_outer(channel._secrets, inside)
-        self._open_inner(channel._secrets, inside, channel._which)
-        channel.client = inside[:KEY]
-        return channel
+        return ServerChannel.__new__(ServerChannel, self, body)
 
     cdef int _open_outer(self, Secrets *secrets, unsigned char *inside) except -1:
         """Try each keypair in turn; return the number of the one that opened the outer box."""
@@ -880,6 +878,18 @@ cdef class ServerChannel(_Channel):
     cdef _Guarded _scratch
     cdef int _which
 
+    def __cinit__(self, Responder responder not None, bytes body not None):
+        cdef unsigned char inside[KEY + MAC + KEY]
+        if len(body) != HELLO_BODY:
+            raise FrameError("Hello: wrong length")
+        self._secrets = _slab.take()
+        self._responder = responder
+        _header(self._secrets.hello, HELLO_BODY, HELLO)
+        memcpy(self._secrets.hello + HEADER, PyBytes_AS_STRING(body), HELLO_BODY)
+        self._which = responder._open_outer(self._secrets, inside)
+        responder._open_inner(self._secrets, inside, self._which)
+        self.client = inside[:KEY]
+
     def __init__(self):
         raise TypeError("a ServerChannel is made by Responder.open_hello()")
 
@@ -906,6 +916,7 @@ cdef class ServerChannel(_Channel):
         if kind == LINK:
             responder._kept.keep(self.client, self._which, secrets.dh_static)
         _derive(secrets, kind, lead, dh_epoch)
+        self._keyed = True
         sodium_memzero(dh_epoch, KEY)
         sodium_stackzero(STACK)
         if kind == ERROR:
@@ -1003,7 +1014,7 @@ cdef class TableWriter:
     cdef bytearray _names
     cdef bytearray _blobs
 
-    def __init__(self, Locker locker not None, uint64_t serial):
+    def __cinit__(self, Locker locker not None, uint64_t serial):
         self._locker = locker
         self._ids, self._shards = bytearray(), bytearray()
         self._names, self._blobs = bytearray(), bytearray()
@@ -1085,7 +1096,7 @@ cdef class Table:
     cdef const char *_names
     cdef const unsigned char *_blobs
 
-    def __init__(self, int fd, Locker locker not None):
+    def __cinit__(self, int fd, Locker locker not None):
         """Map the table at ``fd``. Raises OSError, and ValueError for what TableWriter did not write."""
         cdef struct_stat status
         if fstat(fd, &status) != 0:
