@@ -74,9 +74,7 @@ def test_typed_access_returns_the_value_of_that_type() -> None:
     assert shard.integer("integer") == 3
     assert shard.boolean("boolean") is True
     assert [shard.number("integer"), shard.number("float")] == [3, 0.5]
-    assert [shard.moment(key) for key in ("offset", "local", "date", "time")] == list(ONE_OF_EACH.values())[
-        4:
-    ]
+    assert [shard.moment(key) for key in ("offset", "local", "date", "time")] == list(ONE_OF_EACH.values())[4:]
 
 
 def test_typed_access_takes_a_default_only_for_what_is_not_there() -> None:
