@@ -189,6 +189,8 @@ cdef class Frames:
 
     cdef int _append(self, const unsigned char *data, size_t length) except -1:
         cdef unsigned char *grown
+        if length == 0:
+            return 0
         if self._start:
             memmove(self._data, self._data + self._start, self._end - self._start)
             self._end -= self._start

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from coffer import message
 from coffer._core import ClientChannel, Frames
-from coffer.errors import FrameError, OpenError, PeerError
+from coffer.errors import FrameError, OpenError, OrderError, PeerError
 from coffer.message import Kind
 
 TYPE_CHECKING = False
@@ -76,10 +76,14 @@ class _Session:
         ``fault``, and costs nothing further. What the peer had earned before it is still sent.
         """
         reply = b""
+        if self.fault is not None:
+            return reply
         try:
             self._frames.feed(data)
-            while frame := self._frames.next(self._steps[self.state]):
+            while not self.closed and (frame := self._frames.next(self._steps[self.state])):
                 reply += self._take(*frame)
+            if self.closed and len(self._frames):
+                raise OrderError("bytes after the end of the session")
         except PeerError as fault:
             self._fail(fault)
         return reply
@@ -91,8 +95,7 @@ class _Session:
             self._fail(FrameError(f"the stream ends{inside} where {self.state} was to come"))
 
     def _fail(self, fault: PeerError) -> None:
-        if self.fault is None:
-            self.fault = fault
+        self.fault = fault
         self._close()
 
     def _close(self) -> None:
@@ -152,8 +155,7 @@ class ServerSession(_Session):
 
     def _take_get(self, body: bytes) -> bytes:
         assert self._channel is not None and self.shard is not None
-        if self._channel.open(Kind.GET, body):
-            raise FrameError("Get: it has a body")
+        self._channel.open(Kind.GET, body)
         if self.refusal is not None:
             frame = self._channel.seal(Kind.ERROR, self.refusal)
             self.told = Kind.ERROR
@@ -210,7 +212,7 @@ class ClientSession(_Session):
 
     def _take_answer(self, kind: int, opened: bytes) -> bytes:
         if kind == Kind.LINK:
-            return self._take_link(opened)
+            return self._take_link()
         if kind == Kind.ERROR:
             return self._take_error(opened)
         if opened != self._client:
@@ -219,10 +221,8 @@ class ClientSession(_Session):
         self._close()
         return b""
 
-    def _take_link(self, opened: bytes) -> bytes:
+    def _take_link(self) -> bytes:
         assert self._channel is not None
-        if opened:
-            raise FrameError("Link: it has a body")
         self.linked = True
         if not self._ask:
             return self._say_bye()
@@ -243,7 +243,11 @@ class ClientSession(_Session):
     def _say_bye(self) -> bytes:
         assert self._channel is not None
         frame = self._channel.seal(Kind.BYE, self._client)
-        if len(self._frames):
-            raise FrameError("bytes after the last answer")
         self._close()
         return frame
+
+    def _fail(self, fault: PeerError) -> None:
+        """End the session and forget what came of it: nobody takes an answer from a session that erred."""
+        super()._fail(fault)
+        self.response = self.refusal = None
+        self.unknown = False
