@@ -183,8 +183,8 @@ REFUSED: list[tuple[str | bytes, list[tuple[int | None, int | None, str]]]] = [
     (f"{ONE}[[web.a]]\nb = 1\n", [(4, 1, "[web] a: an array is not a value")]),
     (f"{ONE}a = {'[' * 100}{']' * 100}\n", [(4, 1, "[web] a: an array is not a value")]),
     (
-        f'{ONE}a = "{"x" * SHARD_LIMIT_BYTES}"\n',
-        [(3, 1, "[web]: 65,296 bytes of CBOR, 17 over the limit of 65,279")],
+        f'{ONE}a = "{"x" * (SHARD_LIMIT_BYTES - 16)}"\n',
+        [(3, 1, "[web]: 65,280 bytes of CBOR, 1 over the limit of 65,279")],
     ),
     (b"\xef\xbb\xbf[clients]\n", [(1, 1, "line 1, column 1: a byte order mark")]),
     ("\ufeff[clients]\n", [(1, 1, "line 1, column 1: a byte order mark")]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,8 +74,9 @@ SCALARS = (
     st.just("1")
     | STRINGS.map(basic)
     | STRINGS.map(lambda text: f'"""\n{basic(text)[1:-1]}"""')
+    | STRINGS.map(lambda text: '"""' + re.sub('"+', '"', text.replace("\\", "\\\\")) + '"""')
     | STRINGS.map(lambda text: "'" + text.replace("'", "").replace("\n", "") + "'")
-    | STRINGS.map(lambda text: "'''" + text.replace("'", "") + "'''''")
+    | STRINGS.map(lambda text: "'''" + re.sub("'+", "'", text) + "'''")
 )
 VALUES = st.recursive(
     SCALARS,
