@@ -13,7 +13,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.errno cimport EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.string cimport memcmp, memcpy, memmove, memset, strerror
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap, munmap
 from posix.stat cimport fstat, struct_stat
 from posix.unistd cimport read, write
@@ -110,9 +110,9 @@ cdef int _blake(unsigned char *out, size_t size, const char *personal, const uns
 def blake(size_t size, bytes label not None, bytes data not None):
     """BLAKE2b of ``data``: ``size`` bytes, 1 to 64, personal "coffer/1:" and the label (protocol.md, blake)."""
     cdef bytes personal = (b"coffer/1:" + label).ljust(crypto_generichash_blake2b_PERSONALBYTES, b"\0")
-    cdef bytes out = PyBytes_FromStringAndSize(NULL, size)
     if not 1 <= size <= 64 or len(personal) != crypto_generichash_blake2b_PERSONALBYTES:
         raise ValueError("a digest has 1 to 64 bytes, a label at most 7")
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, size)
     _blake(<unsigned char *> PyBytes_AS_STRING(out), size, personal, data, len(data))
     return out
 
@@ -315,9 +315,7 @@ cdef class Keypair:
             if text[start] == c"#":
                 _check_comment(text + start, end - start, f"{where}: line {number}")
             elif end > start:
-                if found:
-                    raise KeyFileError(f"{where}: line {number}: a second key line; a key file has one")
-                self._parse_key(text + start, end - start, f"{where}: line {number}", ask)
+                self._parse_key(text + start, end - start, f"{where}: line {number}", ask, found)
                 found = True
             start = end + 1
         if not found:
@@ -325,17 +323,18 @@ cdef class Keypair:
                                "coffer-companion keygen -o FILE makes a key file")
         return 0
 
-    cdef int _parse_key(self, const unsigned char *line, size_t length, str where, ask) except -1:
+    cdef int _parse_key(self, const unsigned char *line, size_t length, str where, ask, bint found) except -1:
         cdef size_t prefix = len(KEY_PREFIX)
+        cdef bint plain = length >= prefix and memcmp(line, PyBytes_AS_STRING(KEY_PREFIX), prefix) == 0
         cdef unsigned char locked[LOCKED_KEY]
-        if length >= prefix and memcmp(line, PyBytes_AS_STRING(KEY_PREFIX), prefix) == 0:
-            _decode_base64(self._secret.data, KEY, line + prefix, length - prefix, KEY_BASE64, where)
-        elif length >= prefix and memcmp(line, PyBytes_AS_STRING(LOCKED_PREFIX), prefix) == 0:
-            _decode_base64(locked, LOCKED_KEY, line + prefix, length - prefix, LOCKED_BASE64, where)
-            self._unlock(locked, where, ask)
-        else:
+        if not plain and (length < prefix or memcmp(line, PyBytes_AS_STRING(LOCKED_PREFIX), prefix) != 0):
             raise KeyFileError(f"{where}: neither a comment nor a key line")
-        return 0
+        if found:
+            raise KeyFileError(f"{where}: a second key line; a key file has one")
+        if plain:
+            return _decode_base64(self._secret.data, KEY, line + prefix, length - prefix, KEY_BASE64, where)
+        _decode_base64(locked, LOCKED_KEY, line + prefix, length - prefix, LOCKED_BASE64, where)
+        return self._unlock(locked, where, ask)
 
     cdef int _unlock(self, const unsigned char *locked, str where, ask) except -1:
         cdef uint32_t passes = _u32(locked)
@@ -427,7 +426,7 @@ cdef size_t _read_all(int fd, _Guarded into, str where) except? 0:
         if got < 0 and errno == EINTR:
             continue
         if got < 0:
-            raise KeyFileError(f"{where}: cannot be read (errno {errno})")
+            raise KeyFileError(f"{where}: {strerror(errno).decode()}")
         if got == 0:
             break
         held += got
@@ -811,6 +810,7 @@ cdef class Responder:
         else:
             memcpy(self._epoch.data, epoch._secret.data, KEY)
             memcpy(self._epoch_public, PyBytes_AS_STRING(epoch.public), KEY)
+            sodium_stackzero(STACK)
 
     def renew(self):
         """Make a new epoch key F over the old one. To be called every 60 s, sessions or not."""
@@ -939,12 +939,13 @@ cdef class ServerChannel(_Channel):
         cdef unsigned char *scratch = self._scratch.data
         cdef size_t length = shard._table._open(shard._index, scratch)
         cdef size_t padded = 0
-        if sodium_pad(&padded, scratch, length, PAD, self._scratch.size) != 0:
-            raise RuntimeError("libsodium: sodium_pad failed")
         try:
+            if sodium_pad(&padded, scratch, length, PAD, self._scratch.size) != 0:
+                raise RuntimeError("libsodium: sodium_pad failed")
             return self._seal(self._secrets.down, OK_GET, scratch, padded, NULL, 0)
         finally:
-            sodium_memzero(scratch, padded)
+            sodium_memzero(scratch, length + PAD)
+            sodium_stackzero(STACK)
 
 
 # ---- the locker and its table
@@ -1091,7 +1092,7 @@ cdef class Table:
     cdef Locker _locker
     cdef void *_map
     cdef size_t _size
-    cdef const Head *_head
+    cdef Head _head
     cdef const uint32_t *_slots
     cdef const IdRow *_ids
     cdef const ShardRow *_shards
@@ -1115,15 +1116,15 @@ cdef class Table:
         self._lay_out()
 
     cdef int _lay_out(self) except -1:
-        cdef const Head *head = <const Head *> self._map
+        cdef Head *head = &self._head
         cdef uint64_t rows = 0xFFFFFFFF
+        memcpy(head, self._map, sizeof(Head))
         if (memcmp(head.magic, TABLE_MAGIC, 16) != 0 or head.slots > 2 * rows or head.ids > rows
                 or head.shards > rows or head.slots & (head.slots - 1) or head.slots <= head.ids
                 or head.names_bytes > self._size or head.blobs_bytes > self._size
                 or sizeof(Head) + head.slots * sizeof(uint32_t) + head.ids * sizeof(IdRow)
                 + head.shards * sizeof(ShardRow) + head.names_bytes + head.blobs_bytes != self._size):
             raise ValueError("not a table")
-        self._head = head
         self._shards = <const ShardRow *> (<const char *> self._map + sizeof(Head))
         self._ids = <const IdRow *> (self._shards + head.shards)
         self._slots = <const uint32_t *> (self._ids + head.ids)
@@ -1150,15 +1151,24 @@ cdef class Table:
         return self._head.shards
 
     cdef int64_t _row(self, const unsigned char *id) noexcept:
-        cdef uint64_t mask = self._head.slots - 1
-        cdef uint64_t at = _id_hash(id, self._head.hash_key) & mask
-        cdef uint32_t number = self._slots[at]
-        while number:
+        """Return the number of an id's row, or -1, after one round of the slots at most."""
+        cdef uint64_t hashed = _id_hash(id, self._head.hash_key)
+        cdef uint64_t step
+        cdef uint32_t number
+        for step in range(self._head.slots):
+            number = self._slots[(hashed + step) & (self._head.slots - 1)]
+            if number == 0:
+                return -1
             if number <= self._head.ids and memcmp(self._ids[number - 1].id, id, KEY) == 0:
                 return number - 1
-            at = (at + 1) & mask
-            number = self._slots[at]
         return -1
+
+    cdef uint32_t _shard_of(self, uint64_t row) except? 0:
+        """Return the number of the shard that an id's row names."""
+        cdef uint32_t shard = self._ids[row].shard
+        if shard >= self._head.shards:
+            raise ValueError("not a table")
+        return shard
 
     def find(self, bytes id not None):
         """Return the handle of the shard that belongs to ``id`` (32 bytes), or None."""
@@ -1166,11 +1176,11 @@ cdef class Table:
         if len(id) != KEY:
             raise ValueError("an id has 32 bytes")
         row = self._row(id)
-        if row < 0 or self._ids[row].shard >= self._head.shards:
+        if row < 0:
             return None
         cdef ShardHandle handle = ShardHandle.__new__(ShardHandle)
         handle._table = self
-        handle._index = self._ids[row].shard
+        handle._index = self._shard_of(row)
         return handle
 
     def changes(self, Table old not None):
@@ -1182,8 +1192,7 @@ cdef class Table:
             row = old._row(self._ids[number].id)
             if row < 0:
                 came += 1
-            elif memcmp(old._shards[old._ids[row].shard].digest, self._shards[self._ids[number].shard].digest,
-                        16) != 0:
+            elif memcmp(old._shards[old._shard_of(row)].digest, self._shards[self._shard_of(number)].digest, 16) != 0:
                 changed += 1
         for number in range(old._head.ids):
             if self._row(old._ids[number].id) < 0:
