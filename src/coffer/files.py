@@ -17,14 +17,15 @@ def load(path: str, limit_bytes: int) -> bytes:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise OperatorError(f"{path}: {error.strerror}") from None
-    with open(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OperatorError(f"{path}: not a regular file")
-        try:
+        with open(fd, "rb", closefd=False) as file:
             data = file.read(limit_bytes + 1)
-        except OSError as error:
-            raise OperatorError(f"{path}: {error.strerror}") from None
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror}") from None
+    finally:
+        os.close(fd)
     if len(data) > limit_bytes:
         raise OperatorError(f"{path}: over {limit_bytes:,} bytes")
     return data
@@ -36,7 +37,7 @@ def save(path: str, data: bytes, *, mode: int = 0o600) -> None:
     A symbolic link is followed to the file it names, so that the link stays one.
     """
     target = os.path.realpath(path)
-    scratch = f"{target}.{os.getpid()}.new"
+    scratch = f"{target}.{os.urandom(6).hex()}.new"
     try:
         fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         try:
@@ -49,12 +50,13 @@ def save(path: str, data: bytes, *, mode: int = 0o600) -> None:
         except BaseException:
             os.unlink(scratch)
             raise
-        _sync_directory(os.path.dirname(target))
+        sync_directory(os.path.dirname(target))
     except OSError as error:
         raise OperatorError(f"{path}: {error.strerror}") from None
 
 
-def _sync_directory(path: str) -> None:
+def sync_directory(path: str) -> None:
+    """Put on disk which names a directory holds. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

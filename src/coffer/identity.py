@@ -13,6 +13,7 @@ import stat
 
 from coffer._core import Keypair, blake, decode_base32
 from coffer.errors import IdError, KeyFileError
+from coffer.files import sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,33 +68,43 @@ def load_keypair(path: str, ask: Callable[[], bytes] | None = None) -> Keypair:
     when each of its steps is owned by the reader or root (protocol.md, Key file).
     """
     try:
-        fd = os.open(_resolve(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        resolved = _resolve(path)
+        fd = os.open(resolved, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from None
     try:
-        _check_status(path, os.fstat(fd))
+        _check_status(path, resolved, os.fstat(fd))
         return Keypair.read(fd, path, ask)
     finally:
         os.close(fd)
 
 
 def _resolve(path: str) -> str:
-    """Follow symbolic links by hand, each step's owner checked."""
-    for _ in range(LINKS_LIMIT):
-        status = os.lstat(path)
+    """Return where ``path`` leads: every symbolic link on the way followed by hand, its owner checked."""
+    here = "/" if path.startswith("/") else os.getcwd()
+    left, links = path.split("/")[::-1], 0
+    while left:
+        there = os.path.normpath(os.path.join(here, left.pop()))
+        status = os.lstat(there)
         if not stat.S_ISLNK(status.st_mode):
-            return path
+            here = there
+            continue
+        links += 1
         if not _trusted(status):
-            raise KeyFileError(f"{path}: a symbolic link of user {status.st_uid}, neither you nor root")
-        path = os.path.join(os.path.dirname(path), os.readlink(path))
-    raise KeyFileError(f"{path}: too many symbolic links")
+            raise KeyFileError(f"{path}: {there} is a symbolic link of user {status.st_uid}, neither you nor root")
+        if links > LINKS_LIMIT:
+            raise KeyFileError(f"{path}: too many symbolic links")
+        target = os.readlink(there)
+        here = "/" if target.startswith("/") else here
+        left += target.split("/")[::-1]
+    return here
 
 
 def _trusted(status: os.stat_result) -> bool:
     return status.st_uid in (os.geteuid(), 0)
 
 
-def _check_status(path: str, status: os.stat_result) -> None:
+def _check_status(path: str, resolved: str, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise KeyFileError(f"{path}: not a regular file")
     if not _trusted(status):
@@ -102,14 +113,14 @@ def _check_status(path: str, status: os.stat_result) -> None:
             f"chown {os.geteuid()} {path}",
         )
     mode = stat.S_IMODE(status.st_mode)
-    if mode & (0o037 if _from_systemd(path, status) else 0o077):
+    if mode & (0o037 if _from_systemd(resolved, status) else 0o077):
         raise KeyFileError(f"{path}: readable by others (mode {mode:04o})", f"chmod 0600 {path}")
 
 
-def _from_systemd(path: str, status: os.stat_result) -> bool:
+def _from_systemd(resolved: str, status: os.stat_result) -> bool:
     """Whether systemd delivered the file: root's own, directly in this service's credentials directory."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    return bool(directory) and status.st_uid == 0 and os.path.dirname(os.path.abspath(path)) == directory
+    return bool(directory) and status.st_uid == 0 and os.path.dirname(resolved) == os.path.realpath(directory)
 
 
 def save_keypair(path: str, keypair: Keypair, passphrase: bytes | None = None) -> None:
@@ -123,12 +134,21 @@ def save_keypair(path: str, keypair: Keypair, passphrase: bytes | None = None) -
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from None
     try:
+        _write(fd, keypair, passphrase)
+        sync_directory(os.path.dirname(path) or ".")
+    except OSError as error:
+        os.unlink(path)
+        raise KeyFileError(f"{path}: {error.strerror}") from None
+    except BaseException:
+        os.unlink(path)
+        raise
+
+
+def _write(fd: int, keypair: Keypair, passphrase: bytes | None) -> None:
+    try:
         os.fchmod(fd, 0o600)
         os.write(fd, f"# coffer key\n# id: {format_id(keypair.public)}\n".encode())
         keypair.write(fd, passphrase)
         os.fsync(fd)
-    except OSError as error:
-        os.unlink(path)
-        raise KeyFileError(f"{path}: {error.strerror}") from None
     finally:
         os.close(fd)
