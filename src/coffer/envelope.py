@@ -41,6 +41,8 @@ class Envelope:
         magic, self.serial, self.companion, self.server, _ = _LAYOUT.unpack(sealed[:HEADER_BYTES])
         if magic != MAGIC:
             raise EnvelopeError(f"{source}: not a sealed definition of this version of coffer")
+        if not self.serial:
+            raise EnvelopeError(f"{source}: its serial is 0, and they start at 1")
         self.sealed = sealed
         self.source = source
 
