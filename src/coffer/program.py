@@ -7,10 +7,11 @@ interrupt is 130, a reader that went away 141, as a shell counts signals.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 
-from coffer.errors import CofferError
+from coffer.errors import CofferError, OperatorError
 from coffer.version import VERSION
 
 TYPE_CHECKING = False
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 USAGE = 2
 INTERRUPTED = 130
 READER_GONE = 141
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,21 +52,33 @@ def report(program: str, message: str, hint: str | None = None) -> None:
     lines = f"{program}: error: {escape(message)}\n"
     if hint:
         lines += f"hint: {escape(hint)}\n"
-    sys.stderr.write(lines)
+    if sys.stderr is not None:  # None: started with it closed
+        sys.stderr.write(lines)
 
 
 def run(program: str, act: Callable[[], int]) -> int:
     """Return the exit code of ``act()``; what coffer raises on purpose becomes its two lines and its code."""
     try:
         code = act()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except CofferError as error:
         report(program, str(error), error.hint)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The interpreter flushes once more at exit, and would complain there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return READER_GONE
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        _drop_output()
+        report(program, f"standard output: {error.strerror}")
+        return OperatorError.exit_code
     return code
+
+
+def _drop_output() -> None:
+    """Let go of what could not be written: the interpreter flushes once more at exit, and would complain there."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
