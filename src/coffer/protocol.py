@@ -52,22 +52,21 @@ CLIENT_STEPS: dict[str, dict[int, range]] = {
 
 
 class _Session:
-    """What both ends share: frames in, one step for each, and the first fault ends it."""
+    """What both ends share: frames in, one step for each, and the first fault ends it.
 
-    __slots__ = ("_channel", "_frames", "fault", "state")
+    ``closed`` says that nothing more is to come from the peer, but its closing of the connection.
+    """
+
+    __slots__ = ("_channel", "_frames", "closed", "fault", "state")
 
     _steps: dict[str, dict[int, range]]
     fault: PeerError | None
 
     def __init__(self, state: str) -> None:
         self.state = state
+        self.closed = False
         self.fault = None
         self._frames = Frames()
-
-    @property
-    def closed(self) -> bool:
-        """Whether there is nothing more to come from the peer, but its closing of the connection."""
-        return self.state is State.CLOSED
 
     def receive(self, data: bytes | memoryview) -> bytes:
         """Take bytes off the wire and return the bytes to send back.
@@ -90,7 +89,7 @@ class _Session:
 
     def receive_end(self) -> None:
         """Take the end of the stream, which is a fault unless the session is over."""
-        if self.state is not State.CLOSED:
+        if not self.closed:
             inside = " inside a frame" if len(self._frames) else ""
             self._fail(FrameError(f"the stream ends{inside} where {self.state} was to come"))
 
@@ -99,6 +98,7 @@ class _Session:
         self._close()
 
     def _close(self) -> None:
+        self.closed = True
         self.state = State.CLOSED
         self._channel = None
 

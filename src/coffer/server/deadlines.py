@@ -9,7 +9,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class Waiting(Protocol):
         deadline: float
@@ -25,6 +25,7 @@ SESSION_SECONDS = 15.0
 EPOCH_SECONDS = 60.0
 
 TICKS_A_SECOND = 8
+LOOK_SECONDS = 1.0
 NEVER = -1
 
 
@@ -36,37 +37,37 @@ def now() -> float:
 class Deadlines:
     """Who waits until when, found an eighth of a second late at the most.
 
-    An item stands in the slot of the earliest deadline it had; putting a deadline off only changes
-    ``item.deadline``, and the item moves on when its slot comes due. So a deadline costs one comparison.
+    Every item is looked at one second after the last look, when its time comes or at ``item.deadline``. So a
+    deadline that is at least a second away is set by assigning it, which costs nothing on the way of the
+    bytes; one that is nearer has to be set with ``set``.
     """
 
     def __init__(self) -> None:
-        self._slots: dict[int, set[Waiting]] = {}
+        self._slots: dict[int, set[Any]] = {}
         self._done = int(now() * TICKS_A_SECOND)
 
     def __bool__(self) -> bool:
         return bool(self._slots)
 
-    def set(self, item: Waiting, deadline: float) -> None:
-        """Give ``item`` a new deadline, sooner or later than the one it has."""
+    def set(self, item: Waiting, deadline: float, moment: float) -> None:
+        """Give ``item`` a deadline, however near."""
+        self.drop(item)
         item.deadline = deadline
-        tick = int(deadline * TICKS_A_SECOND) + 1
-        if item.tick == NEVER or tick < item.tick:
-            self.drop(item)
-            self._place(item, tick)
+        self._place(item, min(deadline, moment + LOOK_SECONDS))
 
     def drop(self, item: Waiting) -> None:
-        """Forget ``item``."""
-        if item.tick != NEVER:
-            slot = self._slots[item.tick]
+        """Forget ``item``, if it is known."""
+        tick = item.tick
+        if tick != NEVER:
+            slot = self._slots[tick]
             slot.discard(item)
             if not slot:
-                del self._slots[item.tick]
+                del self._slots[tick]
             item.tick = NEVER
 
-    def due(self, moment: float) -> list[Waiting]:
+    def due(self, moment: float) -> list[Any]:
         """Return, and forget, every item whose deadline is past."""
-        late: list[Waiting] = []
+        late = []
         reached = int(moment * TICKS_A_SECOND)
         for tick in range(self._done + 1, reached + 1) if self._slots else ():
             for item in self._slots.pop(tick, ()):
@@ -74,10 +75,14 @@ class Deadlines:
                 if item.deadline <= moment:
                     late.append(item)
                 else:
-                    self._place(item, int(item.deadline * TICKS_A_SECOND) + 1)
+                    self._place(item, min(item.deadline, moment + LOOK_SECONDS))
         self._done = reached
         return late
 
-    def _place(self, item: Waiting, tick: int) -> None:
-        item.tick = max(tick, self._done + 1)
-        self._slots.setdefault(item.tick, set()).add(item)
+    def _place(self, item: Waiting, moment: float) -> None:
+        tick = max(int(moment * TICKS_A_SECOND), self._done) + 1
+        item.tick = tick
+        slot = self._slots.get(tick)
+        if slot is None:
+            slot = self._slots[tick] = set()
+        slot.add(item)

@@ -9,6 +9,7 @@ Rule 3: a reload is done when every living worker has acknowledged the new table
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -179,10 +180,8 @@ class Master:
             self._log.say(message)
         asking, self._asking = self._asking, []
         for connection in asking:
-            try:
+            with contextlib.suppress(OSError):
                 connection.send(control.format_verdict(message, hint, code))
-            except OSError:
-                pass
             connection.close()
         systemd.notify(f"READY=1\nSTATUS={message}")
 

@@ -59,10 +59,6 @@ class Conversation(ServerSession):
     __slots__ = ()
 
     @property
-    def patience_seconds(self) -> float:
-        return PATIENCE[self.state]
-
-    @property
     def silent(self) -> bool:
         return self.state is State.HELLO
 
@@ -104,7 +100,7 @@ class Worker:
         self._hear_master()
         settings = self._settings
         sources = Sources(settings.max_connections_per_source, *settings.failing_hellos_per_source)
-        loop = self._loop = Loop(self._listeners, sources, settings.max_connections, self._make, self._report)
+        loop = self._loop = Loop(self._listeners, sources, settings.max_connections, self._make, PATIENCE, self._report)
         loop.watch(self._master, self._hear_master)
         loop.call_every(EPOCH_SECONDS, self._responder.renew)
         if not memory_is_locked():
@@ -149,6 +145,8 @@ class Worker:
             conversation.refusal = DRAINING
 
     def _report(self, connection: Connection, why: str | None) -> None:
+        if why is None and not self._log.verbose:
+            return
         session: Conversation = connection.conversation  # type: ignore[assignment]
         assert self._loop is not None
         moment = self._loop.moment
