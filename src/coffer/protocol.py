@@ -17,7 +17,8 @@ from coffer.message import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
+    from typing import Any
 
     from coffer._core import Keypair, Responder, ServerChannel, ShardHandle
 
@@ -34,13 +35,13 @@ class State:
 
 
 # state -> what may come -> its content-lengths. What is not here ends the session.
-SERVER_STEPS: dict[str, dict[int, range]] = {
+SERVER_STEPS: dict[str, dict[int, Container[int]]] = {
     State.HELLO: {Kind.HELLO: message.HELLO_LENGTHS},
     State.GET: {Kind.GET: message.GET_LENGTHS, Kind.BYE: message.BYE_LENGTHS},
     State.BYE: {Kind.BYE: message.BYE_LENGTHS},
     State.CLOSED: {},
 }
-CLIENT_STEPS: dict[str, dict[int, range]] = {
+CLIENT_STEPS: dict[str, dict[int, Container[int]]] = {
     State.LINK: {
         Kind.LINK: message.LINK_LENGTHS,
         Kind.KEY_NOT_FOUND: message.KEY_NOT_FOUND_LENGTHS,
@@ -59,7 +60,9 @@ class _Session:
 
     __slots__ = ("_channel", "_frames", "closed", "fault", "state")
 
-    _steps: dict[str, dict[int, range]]
+    _steps: dict[str, dict[int, Container[int]]]
+    _channel: Any
+    _channel: ClientChannel | ServerChannel | None
     fault: PeerError | None
 
     def __init__(self, state: str) -> None:

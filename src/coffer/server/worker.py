@@ -81,8 +81,9 @@ class Worker:
         log: Log,
     ) -> None:
         """To be made in the new process, after the fork."""
-        for held in (*keypairs, locker):
-            held.relock()
+        for keypair in keypairs:
+            keypair.relock()
+        locker.relock()
         self._master = master
         self._locker = locker
         self._log = log
