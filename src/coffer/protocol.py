@@ -17,7 +17,7 @@ from coffer.message import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable
     from typing import Any
 
     from coffer._core import Keypair, Responder, ServerChannel, ShardHandle
@@ -35,13 +35,13 @@ class State:
 
 
 # state -> what may come -> its content-lengths. What is not here ends the session.
-SERVER_STEPS: dict[str, dict[int, Container[int]]] = {
+SERVER_STEPS: dict[str, dict[int, range]] = {
     State.HELLO: {Kind.HELLO: message.HELLO_LENGTHS},
     State.GET: {Kind.GET: message.GET_LENGTHS, Kind.BYE: message.BYE_LENGTHS},
     State.BYE: {Kind.BYE: message.BYE_LENGTHS},
     State.CLOSED: {},
 }
-CLIENT_STEPS: dict[str, dict[int, Container[int]]] = {
+CLIENT_STEPS: dict[str, dict[int, range]] = {
     State.LINK: {
         Kind.LINK: message.LINK_LENGTHS,
         Kind.KEY_NOT_FOUND: message.KEY_NOT_FOUND_LENGTHS,
@@ -60,9 +60,8 @@ class _Session:
 
     __slots__ = ("_channel", "_frames", "closed", "fault", "state")
 
-    _steps: dict[str, dict[int, Container[int]]]
+    _steps: dict[str, dict[int, range]]
     _channel: Any
-    _channel: ClientChannel | ServerChannel | None
     fault: PeerError | None
 
     def __init__(self, state: str) -> None:
