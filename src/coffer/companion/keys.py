@@ -1,0 +1,106 @@
+"""Key files as the companion makes and uses them: ``keygen``, ``id``, and the key that a verb works with.
+
+Not here: the format (``identity``, and the core, which alone sees a secret key).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from coffer._core import Keypair
+from coffer.companion.terminal import ask_hidden, say
+from coffer.errors import IdError, KeyFileError, SettingsError
+from coffer.identity import format_id, load_keypair, parse_id, save_keypair
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+KEY_VARIABLE = "COFFER_COMPANION_KEY"
+KEY_NAME = "companion.key"
+PASSPHRASE_HINT = "name a file that holds the passphrase: --passphrase-file FILE"
+PASSPHRASE_LIMIT_BYTES = 4096
+
+
+def keygen(options: Namespace) -> int:
+    """Make a key file; its id alone goes to stdout."""
+    keypair = Keypair.generate()
+    save_keypair(options.file, keypair, _new_passphrase(options))
+    say(f"made {options.file} (mode 0600): keep it where it is used; others get only its id:")
+    print(format_id(keypair.public))
+    return 0
+
+
+def show_id(options: Namespace) -> int:
+    """Print the id of a key file."""
+    print(format_id(load_key(options.file, options.passphrase_file).public))
+    return 0
+
+
+def load_key(path: str, passphrase_file: str | None) -> Keypair:
+    """Return the keypair in a key file; a passphrase is read from its file, or asked for. Raises KeyFileError."""
+    return load_keypair(path, lambda: _passphrase(path, passphrase_file))
+
+
+def load_companion_key(options: Namespace, beside: str) -> Keypair:
+    """Return the companion's keypair: of ``--key``, of the environment, or of the folder that ``beside`` is in."""
+    return load_key(options.key or os.environ.get(KEY_VARIABLE) or _key_beside(beside), options.passphrase_file)
+
+
+def read_id(text: str, flag: str) -> bytes:
+    """Return the public key that an argument names; ``flag`` says in errors which argument. Raises IdError."""
+    try:
+        return parse_id(text)
+    except IdError as error:
+        raise IdError(f"{flag}: {error}", _id_hint(text)) from None
+
+
+def _id_hint(text: str) -> str:
+    if os.path.exists(text):
+        return f"that is a file; its id is what this prints: coffer-companion id {text}"
+    if "://" in text:
+        return "give the id alone: what stands between coffer:// and @"
+    return "coffer-companion id FILE prints the id of a key file"
+
+
+def _key_beside(path: str) -> str:
+    found = os.path.join(os.path.dirname(path), KEY_NAME)
+    if os.path.exists(found):
+        return found
+    raise SettingsError("no companion key", f"name its file: --key FILE (or {KEY_VARIABLE})")
+
+
+def _new_passphrase(options: Namespace) -> bytes | None:
+    if options.passphrase_file is not None:
+        return _read_passphrase(options.passphrase_file)
+    if not options.passphrase:
+        return None
+    typed = ask_hidden(f"new passphrase for {options.file}", PASSPHRASE_HINT)
+    if not typed:
+        raise SettingsError("an empty passphrase locks nothing")
+    if ask_hidden("the same once more", PASSPHRASE_HINT) != typed:
+        raise SettingsError("the two passphrases differ; no key was made")
+    return typed.encode()
+
+
+def _passphrase(path: str, passphrase_file: str | None) -> bytes:
+    if passphrase_file is not None:
+        return _read_passphrase(passphrase_file)
+    return ask_hidden(f"passphrase for {path}", PASSPHRASE_HINT).encode()
+
+
+def _read_passphrase(path: str) -> bytes:
+    """Return what a file, or a pipe, holds, without the end of its line. Raises KeyFileError."""
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
+                raise KeyFileError(f"{path}: a passphrase that others can read", f"chmod 0600 {path}")
+            passphrase = file.read(PASSPHRASE_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from None
+    passphrase = passphrase.removesuffix(b"\n").removesuffix(b"\r")
+    if not passphrase or len(passphrase) > PASSPHRASE_LIMIT_BYTES:
+        raise KeyFileError(f"{path}: a passphrase has 1 to {PASSPHRASE_LIMIT_BYTES:,} bytes")
+    return passphrase

@@ -1,0 +1,53 @@
+"""How the companion reads what it is pointed at: a file, a pipe, or stdin, sealed or not."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from coffer import definition, files
+from coffer.envelope import BEGIN
+from coffer.errors import OperatorError
+
+STDIN = "-"
+# Base64, its line ends and the two lines around it, for a definition of the largest size.
+ARMOUR_FACTOR = 1.4
+ARMOUR_BYTES = 4096
+
+
+def read(path: str, limit_bytes: int = definition.LIMIT_BYTES) -> bytes:
+    """Return all of a file, a pipe or, for ``-``, stdin. Raises OperatorError, for what is over the limit too.
+
+    The limit is that of the text inside: a sealed file may be longer by as much as sealing adds.
+    """
+    limit_bytes = armour_limit(limit_bytes)
+    if path == STDIN:
+        return _bounded(sys.stdin.buffer.read(limit_bytes + 1), name(path), limit_bytes)
+    try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            with open(path, "rb") as pipe:
+                return _bounded(pipe.read(limit_bytes + 1), path, limit_bytes)
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror}") from None
+    return files.load(path, limit_bytes)
+
+
+def armour_limit(limit_bytes: int) -> int:
+    """How long a sealed file may be whose definition has ``limit_bytes``."""
+    return int(limit_bytes * ARMOUR_FACTOR) + ARMOUR_BYTES
+
+
+def name(path: str) -> str:
+    """What to call ``path`` in a message."""
+    return "stdin" if path == STDIN else path
+
+
+def is_sealed(raw: bytes) -> bool:
+    return raw.lstrip().startswith(BEGIN)
+
+
+def _bounded(data: bytes, source: str, limit_bytes: int) -> bytes:
+    if len(data) > limit_bytes:
+        raise OperatorError(f"{source}: over {limit_bytes:,} bytes")
+    return data

@@ -1,0 +1,88 @@
+"""``seal`` and ``open``: a definition into its sealed file, and out of it again."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from coffer import envelope, files
+from coffer.companion.keys import load_companion_key, load_key, read_id
+from coffer.companion.reading import armour_limit, name, read
+from coffer.companion.sealed import Sealed, Sealer
+from coffer.errors import EnvelopeError, SettingsError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from coffer._core import Keypair
+    from coffer.envelope import Envelope
+
+
+def seal(options: Namespace) -> int:
+    """Check a definition, seal it, and put it in place of the file of ``--output``."""
+    given = options.server and read_id(options.server, "--server")
+    text = read(options.definition, options.definition_limit)
+    keypair = load_companion_key(options, options.output)
+    replaces = _read_old(options)
+    old = _parse_old(options, replaces, keypair)
+    server = given or (old and old.server)
+    if not server:
+        raise SettingsError("for which server?", "--server ID: its id, which coffer-companion id FILE prints")
+    sealer = Sealer(keypair, server, options.definition_limit)
+    sealer.seal(text, name(options.definition), options.output, _serial(old, options.new), replaces)
+    return 0
+
+
+def open_sealed(options: Namespace) -> int:
+    """Print the definition in a sealed file: as its companion, or with the server's key."""
+    sealed = envelope.parse_armour(read(options.file, options.definition_limit), name(options.file))
+    text = _open_as_companion(options, sealed) if options.companion is None else _open_as_server(options, sealed)
+    sys.stdout.buffer.write(text)
+    return 0
+
+
+def _read_old(options: Namespace) -> bytes | None:
+    if not os.path.lexists(options.output):
+        return None
+    if os.path.exists(options.definition) and os.path.samefile(options.definition, options.output):
+        raise SettingsError(f"{options.output}: the definition itself", "name another file with -o")
+    return files.load(options.output, armour_limit(options.definition_limit))
+
+
+def _parse_old(options: Namespace, raw: bytes | None, keypair: Keypair) -> Envelope | None:
+    """Return what is to be replaced: what this key opens or, with --new, whatever can be read of it."""
+    if raw is None:
+        return None
+    try:
+        if options.new:
+            return envelope.parse_armour(raw, options.output)
+        return Sealed(options.output, raw, keypair).envelope
+    except EnvelopeError as error:
+        if options.new:
+            return None
+        raise EnvelopeError(str(error), "name another file, or replace this one with --new") from None
+
+
+def _serial(old: Envelope | None, new: bool) -> int:
+    """With --new nobody knows which serials servers have seen; the time is above all that were counted."""
+    following = old.serial + 1 if old else 1
+    return max(int(time.time()), following) if new else following
+
+
+def _open_as_companion(options: Namespace, sealed: Envelope) -> bytes:
+    keypair = load_companion_key(options, options.file)
+    if keypair.public == sealed.server:
+        raise SettingsError(
+            f"{sealed.source}: that is the server's key, which opens it only by saying who sealed it",
+            "--companion ID: the id of the companion that you trust",
+        )
+    return sealed.open_as_companion(keypair)
+
+
+def _open_as_server(options: Namespace, sealed: Envelope) -> bytes:
+    if options.key is None:
+        raise SettingsError("--companion goes with the server's key", "--key server.key")
+    companion = read_id(options.companion, "--companion")
+    return sealed.open_as_server(load_key(options.key, options.passphrase_file), {companion})

@@ -1,0 +1,139 @@
+"""A sealed definition in a file: how the companion opens it, and puts the next one in its place.
+
+Rule 1: what is sealed has been checked.
+Rule 2: a file is replaced whole, and only while it still is what was read: two who write at once do not undo
+        each other's work.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from coffer import definition, envelope, files
+from coffer._core import Keypair
+from coffer.companion.keys import load_companion_key
+from coffer.companion.reading import is_sealed, name, read
+from coffer.companion.terminal import count, say
+from coffer.errors import EnvelopeError, OperatorError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator
+
+    from coffer.definition import Definition
+
+SEALED_MODE = 0o644
+
+
+@dataclass(frozen=True)
+class Sealer:
+    """Who seals, for which server, and how long a definition may be."""
+
+    keypair: Keypair
+    server: bytes
+    limit_bytes: int = definition.LIMIT_BYTES
+
+    def check(self, text: str | bytes, source: str) -> Definition:
+        """Return the definition in ``text``, or raise DefinitionError; ``source`` names it in the findings."""
+        return definition.parse(
+            text,
+            source=source,
+            limit_bytes=self.limit_bytes,
+            server=self.server,
+            companion=self.keypair.public,
+        )
+
+    def seal(self, text: bytes, source: str, path: str, serial: int, replaces: bytes | None) -> None:
+        """Check and seal ``text``, put it at ``path`` in place of the bytes ``replaces``, and say what it holds.
+
+        ``replaces`` is None for a new file. Raises DefinitionError and OperatorError; then nothing has changed.
+        """
+        checked = self.check(text, source)
+        if serial > envelope.SERIAL_LIMIT:
+            raise EnvelopeError(f"{path}: has the last serial there is")
+        armour = envelope.format_armour(envelope.seal(text, self.keypair, self.server, serial))
+        _replace(path, armour, replaces)
+        clients = checked.clients.values()
+        values = sum(len(client.shard) for client in clients)
+        say(
+            f"sealed {path}: {count(len(clients), 'client')}, {count(values, 'value')}, "
+            f"serial {serial}, {count(len(armour), 'byte')}"
+        )
+
+
+class Sealed:
+    """A sealed definition that its companion has opened: ``text`` is the TOML inside."""
+
+    def __init__(self, path: str, raw: bytes, keypair: Keypair, limit_bytes: int = definition.LIMIT_BYTES) -> None:
+        """Raises EnvelopeError unless ``keypair`` sealed what ``raw`` holds."""
+        self.path = path
+        self.envelope = envelope.parse_armour(raw, name(path))
+        self.sealer = Sealer(keypair, self.envelope.server, limit_bytes)
+        self.text = _decode(self.envelope.open_as_companion(keypair), name(path))
+        self._raw = raw
+
+    def definition(self) -> Definition:
+        """Return what the text says. Raises DefinitionError."""
+        return self.sealer.check(self.text, name(self.path))
+
+    def replace(self, text: str, *, server: bytes | None = None) -> None:
+        """Seal ``text`` with the next serial in place of what was read, for another server if one is given."""
+        sealer = Sealer(self.sealer.keypair, server, self.sealer.limit_bytes) if server else self.sealer
+        sealer.seal(text.encode(), self.path, self.path, self.envelope.serial + 1, self._raw)
+
+
+def load(options: Namespace) -> Sealed:
+    """Open ``options.file`` with the companion's key. Raises OperatorError."""
+    raw = read(options.file, options.definition_limit)
+    if not is_sealed(raw):
+        raise EnvelopeError(
+            f"{name(options.file)}: not sealed",
+            "a plain definition is changed with any editor, and then sealed: coffer-companion seal",
+        )
+    return Sealed(options.file, raw, load_companion_key(options, options.file), options.definition_limit)
+
+
+def _decode(text: bytes, source: str) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        raise EnvelopeError(f"{source}: what is sealed in it is not UTF-8") from None
+
+
+def _replace(path: str, data: bytes, expected: bytes | None) -> None:
+    with _directory_locked(path):
+        found, mode = _current(path)
+        if found != expected:
+            raise OperatorError(f"{path}: somebody changed it meanwhile; it is left as they made it", "do it again")
+        files.save(path, data, mode=mode)
+
+
+def _current(path: str) -> tuple[bytes | None, int]:
+    """Return what is in the file now, None if there is none, and the mode it has or is to have."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+    except FileNotFoundError:
+        return None, SEALED_MODE
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror}") from None
+
+
+@contextmanager
+def _directory_locked(path: str) -> Iterator[None]:
+    """Keep other companions from writing here: the lock is on the folder, and leaves no file behind."""
+    directory = os.path.dirname(os.path.realpath(path))
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror}") from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
