@@ -1,4 +1,4 @@
-# cython: nonecheck=True, auto_pickle=False
+# cython: nonecheck=True, auto_pickle=False, autotestdict=False, embedsignature=True, embedsignature.format=clinic
 """Frames, keypairs, the handshake, boxes, the locker and its table: all that touches a secret, on libsodium.
 
 Not here: which message may follow which (``protocol``), what a definition says, and every socket and clock.
@@ -8,10 +8,11 @@ Rule 2: every return value of libsodium is checked, and what was derived is wipe
 Rule 3: a length from outside is checked before anything is read or allocated by it.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.errno cimport EINTR, errno
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset, strerror
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap, munmap
@@ -163,6 +164,7 @@ def pack(unsigned char kind, bytes body not None):
     return frame
 
 
+@cython.final
 cdef class Frames:
     """Cuts a byte stream into frames, however the wire cut it."""
 
@@ -254,6 +256,7 @@ cdef enum:
     PW_KIB_LIMIT = 1048576
 
 
+@cython.final
 cdef class Keypair:
     """A public key as bytes, and its secret key in locked, read-only memory that Python never sees.
 
@@ -471,6 +474,7 @@ cdef inline void _nonce(unsigned char *nonce, int kind) noexcept:
     nonce[0] = <unsigned char> kind
 
 
+@cython.final
 cdef class Box:
     """crypto_box between a keypair and a public key, its shared value computed once and kept locked.
 
@@ -652,6 +656,7 @@ cdef bytes _pad(bytes body):
 
 # ---- the client's side
 
+@cython.final
 cdef class ClientChannel(_Channel):
     """The client's keys of one session: it says Hello, opens the answer, then seals and opens."""
 
@@ -780,6 +785,7 @@ cdef class _KeptShared:
         memcpy(entry[chosen].dh_static, dh_static, KEY)
 
 
+@cython.final
 cdef class Responder:
     """What one server process needs to answer Hello: its keypairs, its epoch key F, and kept dh(C,s).
 
@@ -873,6 +879,7 @@ cdef bint _inner_opens(const unsigned char *inside, const unsigned char *nonce,
     return sodium_memcmp(client, inside, KEY) == 0
 
 
+@cython.final
 cdef class ServerChannel(_Channel):
     """The server's keys of one session: it answers Hello once, then opens and seals."""
 
@@ -950,6 +957,7 @@ cdef class ServerChannel(_Channel):
 
 # ---- the locker and its table
 
+@cython.final
 cdef class Locker:
     """The random key of one server, under which shards lie in memory. Inherited by fork, never written anywhere."""
 
@@ -1007,6 +1015,7 @@ cdef inline uint64_t _id_hash(const unsigned char *id, const unsigned char *hash
     return hashed
 
 
+@cython.final
 cdef class TableWriter:
     """Collects sealed shards and writes them as one table. Used by the loader, which then ends."""
 
@@ -1086,6 +1095,7 @@ cdef class TableWriter:
         return made
 
 
+@cython.final
 cdef class Table:
     """The sealed shards of one definition, by id: a read-only mapping of the memory that the loader wrote."""
 
@@ -1213,6 +1223,7 @@ cdef class Table:
         return row.blob_bytes - MAC
 
 
+@cython.final
 cdef class ShardHandle:
     """One client's shard, without a way to read it: it can only be sealed into a frame. Keeps its table alive."""
 

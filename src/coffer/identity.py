@@ -120,7 +120,9 @@ def _check_status(path: str, resolved: str, status: os.stat_result) -> None:
 def _from_systemd(resolved: str, status: os.stat_result) -> bool:
     """Whether systemd delivered the file: root's own, directly in this service's credentials directory."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    return bool(directory) and status.st_uid == 0 and os.path.dirname(resolved) == os.path.realpath(directory)
+    if not directory or status.st_uid:
+        return False
+    return os.path.dirname(resolved) == os.path.realpath(directory)
 
 
 def save_keypair(path: str, keypair: Keypair, passphrase: bytes | None = None) -> None:
