@@ -70,7 +70,6 @@ cdef extern from "sodium/utils.h" nogil:
     void *sodium_malloc(size_t size)
     void sodium_free(void *ptr)
     int sodium_mprotect_readonly(void *ptr)
-    int sodium_mprotect_readwrite(void *ptr)
     int sodium_pad(size_t *padded_buflen_p, unsigned char *buf, size_t unpadded_buflen, size_t blocksize,
                    size_t max_buflen)
     int sodium_unpad(size_t *unpadded_buflen_p, const unsigned char *buf, size_t padded_buflen,
@@ -78,5 +77,3 @@ cdef extern from "sodium/utils.h" nogil:
 
 cdef extern from "sodium/version.h" nogil:
     const char *sodium_version_string()
-    int sodium_library_version_major()
-    int sodium_library_version_minor()

@@ -1260,6 +1260,12 @@ cdef int _start() except -1:
         raise ImportError("libsodium does not start")
     if tuple(int(part) for part in LIBSODIUM_VERSION.split(".")[:3]) < (1, 0, 18):
         raise ImportError(f"libsodium 1.0.18 or later is needed, this is {LIBSODIUM_VERSION}")
+    if (crypto_box_PUBLICKEYBYTES != KEY or crypto_box_SECRETKEYBYTES != KEY or crypto_box_BEFORENMBYTES != KEY
+            or crypto_box_NONCEBYTES != NONCE or crypto_box_MACBYTES != MAC
+            or crypto_secretbox_KEYBYTES != KEY or crypto_secretbox_NONCEBYTES != NONCE
+            or crypto_secretbox_MACBYTES != MAC or crypto_pwhash_argon2id_SALTBYTES != PW_SALT
+            or crypto_shorthash_BYTES != 8):
+        raise ImportError("libsodium has other sizes than coffer's protocol")
     _slab = _Slab()
     cdef unsigned char ones[KEY]
     cdef unsigned char public[KEY]
