@@ -8,7 +8,7 @@ import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coffer.places import keys_before_tables, locate
+from coffer.places import keys_before_tables, locate, statements, value_span
 
 TRICKY = '''# [no] table = here
 [ "a.b" . 'c' ]   # a header with spaces
@@ -105,6 +105,15 @@ def test_the_place_of_every_table_and_key_is_where_it_was_written(
             text += f"  {basic(full)} = {value}{tail}\n"
     assert [*tomli.loads(text)] == [*tables]
     assert locate(text, set(places)) == places
+
+
+@settings(deadline=None)
+@given(LINES, st.booleans())
+def test_a_value_begins_and_ends_where_it_was_written(lines: list[tuple[str, str, str]], ends_with_line: bool) -> None:
+    text = "[t]\n" + "".join(f"{at} = {value}{tail}\n" for at, (_, value, tail) in enumerate(lines))
+    text = text if ends_with_line else text[:-1]
+    keys = [statement for statement in statements(text) if not statement.opens_table]
+    assert [text[slice(*value_span(text, key.start))] for key in keys] == [value for _, value, _ in lines]
 
 
 def test_a_scan_of_a_text_that_is_not_toml_ends() -> None:

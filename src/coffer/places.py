@@ -1,31 +1,43 @@
-"""Where in a TOML text a table or key stands, for the errors that name it.
+"""Where in a TOML text a table or key stands, for the errors that name it and the companion that changes it.
 
 Not here: reading TOML, which is tomli's, but it keeps no positions. So this scans the text once more, and only
-when there is something to report. The text is TOML that tomli took; in any other the scan ends early.
+when there is something to report or change. The text is TOML that tomli took; in any other the scan ends early.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import tomli
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from typing import TypeAlias
 
-    Path = tuple[str, ...]
+    Path: TypeAlias = tuple[str, ...]
 
 _BLANK = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
 _OPENING = re.compile(r"\[{0,2}[ \t]*+")
 _KEY = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
 _KEYS = re.compile(rf"{_KEY}(?:[ \t]*+\.[ \t]*+{_KEY})*+")
+_VALUE = re.compile(r"[ \t]*+=[ \t]*+")
 # A piece of a statement: a string of one of the four kinds, a comment, a bracket, the end of a line, the rest.
 _PIECE = re.compile(
     r""""{3}(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}|'{3}(?:[^']|'{1,2}(?!'))*+'{3,5}"""
     r"""|"(?:[^"\\]|\\.)*+"|'[^']*+'|#[^\n]*+|[\[\]{}\n]|[^"'#\[\]{}\n]++""",
     re.DOTALL,
 )
+
+
+class Statement(NamedTuple):
+    """A table's header or a key with its value: its full path, where it begins, and where the next line does."""
+
+    path: Path
+    opens_table: bool
+    start: int
+    end: int
 
 
 def locate(text: str, wanted: Collection[Path]) -> dict[Path, tuple[int, int]]:
@@ -35,7 +47,7 @@ def locate(text: str, wanted: Collection[Path]) -> dict[Path, tuple[int, int]]:
     """
     places: dict[Path, tuple[int, int]] = {}
     line, counted = 1, 0
-    for path, start in _statements(text):
+    for path, _, start, _ in statements(text):
         line, counted = line + text.count("\n", counted, start), start
         for part in (path[:1], path[:2]):
             if part in wanted and part not in places:
@@ -47,25 +59,40 @@ def locate(text: str, wanted: Collection[Path]) -> dict[Path, tuple[int, int]]:
 
 def keys_before_tables(text: str) -> list[str]:
     """Return the keys that stand before the first table, each once."""
-    start = _end_of(_BLANK, text, 0)
-    if text.startswith("[", start):
+    if text.startswith("[", _end_of(_BLANK, text, 0)):
         return []
-    keys = dict.fromkeys(path[0] for path, start in _statements(text, until_table=True))
+    keys: dict[str, None] = {}
+    for statement in statements(text):
+        if statement.opens_table:
+            break
+        keys[statement.path[0]] = None
     return list(keys)
 
 
-def _statements(text: str, *, until_table: bool = False) -> Iterator[tuple[Path, int]]:
-    """Go through tables and keys, each with its full path and where it begins."""
+def statements(text: str) -> Iterator[Statement]:
+    """Go through tables and keys, in their order."""
     table: Path = ()
     at = _end_of(_BLANK, text, 0)
     while keys := _KEYS.match(text, _end_of(_OPENING, text, at)):
         opens_table = text[at] == "["
-        if opens_table and until_table:
-            return
         path = _parse_keys(keys[0])
         table = path if opens_table else table
-        yield path if opens_table else table + path, at
-        at = _end_of(_BLANK, text, _end_of_statement(text, at))
+        end = _end_of_statement(text, at)
+        yield Statement(path if opens_table else table + path, opens_table, at, end)
+        at = _end_of(_BLANK, text, end)
+
+
+def value_span(text: str, start: int) -> tuple[int, int]:
+    """Return where the value of the key that stands at ``start`` begins and ends, without a comment after it."""
+    begin = _VALUE.match(text, _end_of(_KEYS, text, start))
+    at = begin.end() if begin else start
+    depth = 0
+    for piece in _PIECE.finditer(text, at):
+        first = text[piece.start()]
+        if first in "\n#" and depth == 0:
+            return at, at + len(text[at : piece.start()].rstrip())
+        depth += (first in "[{") - (first in "]}")
+    return at, at + len(text[at:].rstrip())
 
 
 def _end_of_statement(text: str, at: int) -> int:
