@@ -1,0 +1,66 @@
+# Everything that is done with a checkout of coffer. `make` alone lists it.
+# It happens in .venv, or in the virtual environment that is active; nothing outside is changed but by
+# scripts/prepare, which says so.
+
+PYTHON ?= python3
+VENV := $(or $(VIRTUAL_ENV),$(CURDIR)/.venv)
+BIN := $(VENV)/bin
+SECONDS ?= 60
+TESTS ?=
+CORE := setup.py pyproject.toml src/coffer/_core.pyx vendor/sodium.pxd vendor/libsodium.toml
+export PYTHON
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PATH := $(BIN):$(PATH)
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.built  ## see it work: seal a definition, serve it, start programs with their secrets
+	@demo/run
+
+build: $(VENV)/.built  ## compile the core, and install coffer in the virtual environment, editable
+
+test: $(VENV)/.tooled  ## every test and every linter; TESTS='tests/test_shard.py -k text' runs a part
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.tooled  ## only the linters
+	$(BIN)/python -m pytest tests/test_linters.py
+
+faults: $(VENV)/.tooled benchmarks/load/build/load  ## the fault tests at full size: some minutes under load
+	COFFER_FAULTS=full $(BIN)/python -m pytest tests/faults
+
+fuzz: $(VENV)/.tooled  ## hostile input to every parser, SECONDS=60 each
+	$(BIN)/python tests/fuzz/campaign.py --seconds $(SECONDS)
+
+sanitize: $(VENV)/.tooled  ## every test, with the core built with AddressSanitizer and UBSan
+	scripts/sanitize $(TESTS)
+
+bench: benchmarks/load/build/load $(VENV)/.tooled  ## build the load generator and the limit, run the benchmarks
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-autosave
+
+wheel: $(VENV)/bin/python  ## a self-contained wheel and an sdist in dist/
+	scripts/wheel
+
+clean:  ## remove what was built, but not .venv
+	rm -rf build dist src/*.egg-info src/coffer/_core*.so src/coffer/_core.c $(VENV)/.built $(VENV)/.tooled
+	$(MAKE) -C benchmarks/load clean
+
+$(VENV)/bin/python:
+	@scripts/prepare
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.built: $(CORE) | $(VENV)/bin/python
+	@scripts/prepare
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.tooled: $(CORE) | $(VENV)/bin/python
+	@scripts/prepare
+	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
+	@touch $(VENV)/.built $@
+
+benchmarks/load/build/load: $(wildcard benchmarks/load/*.[ch])
+	@scripts/prepare
+	$(MAKE) -C benchmarks/load
+
+.PHONY: help demo build test lint faults fuzz sanitize bench wheel clean
