@@ -16,7 +16,7 @@ from coffer.errors import MissingNameError, OperatorError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from datetime import date, datetime, time
     from typing import NoReturn, TypeAlias
 
@@ -90,6 +90,16 @@ class Shard(Mapping[str, Value]):
         """Return the date or time at ``key``, of whichever of TOML's four kinds it is."""
         value = self._find(key, default)
         return _refuse(key, value, "a date or time") if isinstance(value, str | int | float) else value
+
+    def environ(self, *, prefix: str = "", allow_reserved: Collection[str] = ()) -> dict[str, str]:
+        """Return the values as environment variables: text in its TOML form, names after ``prefix``.
+
+        Raises OperatorError, naming the key, for what no environment can hold, and for a name such as PATH that
+        changes what a program does unless it is among ``allow_reserved``.
+        """
+        from .environment import variables
+
+        return variables({key: format_value(value) for key, value in self.items()}, prefix, allow_reserved)
 
     def _find(self, key: str, default: Value | None) -> Value:
         value = self._values.get(key, default)
