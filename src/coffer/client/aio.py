@@ -1,0 +1,101 @@
+"""Fetching a shard under asyncio: what ``fetch`` does, without blocking the loop.
+
+Not here: what an end means (``verdict``), whom to ask when (``fetch``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from coffer.codec import decode
+from coffer.errors import CofferError
+from coffer.protocol import ClientSession
+
+from .connection import unreachable
+from .exchange import PIECE_BYTES
+from .fetch import RETRIES, TIMEOUT_SECONDS, Client, attempts, keep
+from .verdict import CLOSED, LATE, judge, sum_up
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+
+    from coffer._core import Keypair
+    from coffer.shard import Shard
+
+    from .address import Address
+
+# A host of several addresses, some of them dead, is tried side by side (RFC 8305).
+STAGGER_SECONDS = 0.25
+
+
+async def fetch(
+    server: str | Sequence[str] | None = None,
+    key: str | os.PathLike[str] | None = None,
+    *,
+    timeout: float = TIMEOUT_SECONDS,
+    retries: int = RETRIES,
+    passphrase: Callable[[], bytes] | None = None,
+) -> Shard:
+    """Return the shard of the key in a key file, as ``coffer.fetch`` does, and raise what that raises.
+
+    The key file is read, and ``passphrase`` called, in another thread.
+    """
+    client = await asyncio.to_thread(Client, server, key, timeout=timeout, retries=retries, passphrase=passphrase)
+    return decode(await _first_response(client))
+
+
+async def _first_response(client: Client) -> bytes:
+    errors: list[CofferError] = []
+    for address, pause in attempts(client.servers, client.retries):
+        await asyncio.sleep(pause)
+        try:
+            return await _request(address, client.keypair, client.timeout)
+        except CofferError as error:
+            errors = keep(errors, error, len(client.servers))
+    raise sum_up(errors)
+
+
+async def _request(address: Address, keypair: Keypair, seconds: float) -> bytes:
+    session = ClientSession(keypair, address.server)
+    deadline = asyncio.get_running_loop().time() + seconds
+    reader, writer = await _connect(address, deadline)
+    try:
+        ended = await _run(session, reader, writer, deadline)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+    finally:
+        writer.transport.abort()
+    judge(session, address, keypair.public, ended)
+    assert session.response is not None
+    return session.response
+
+
+async def _connect(address: Address, deadline: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await asyncio.open_connection(address.host, address.port, happy_eyeballs_delay=STAGGER_SECONDS)
+    except (OSError, UnicodeError) as error:
+        raise unreachable(address, error) from None
+
+
+async def _run(
+    session: ClientSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, deadline: float
+) -> str | None:
+    """Drive the session; say how the stream ended if that was before the session did."""
+    writer.write(session.hello)
+    try:
+        async with asyncio.timeout_at(deadline):
+            while not session.closed:
+                data = await reader.read(PIECE_BYTES)
+                if not data:
+                    return CLOSED
+                writer.write(session.receive(data))
+    except TimeoutError:
+        return LATE
+    except OSError:
+        return CLOSED
+    return None

@@ -1,0 +1,90 @@
+"""What a session that is over means for the one who asked, and which failures may pass.
+
+Not here: sockets and waiting; ``fetch`` and ``aio`` share this.
+
+Rule 1: what may pass is nobody there, silence, a cut, and an Error that says so. A box that does not open, a frame
+that cannot be and KeyNotFound stay as they are however often one asks.
+Rule 2: bytes after the last answer, or any other fault, outweigh a response that came before it.
+"""
+
+from __future__ import annotations
+
+from coffer import message
+from coffer.errors import CofferError, CutError, NoAnswerError, OpenError, RefusedError, UnreachableError
+from coffer.identity import format_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from coffer.protocol import ClientSession
+
+    from .address import Address
+
+CLOSED = "it closed the connection"
+LATE = "it fell silent"
+
+# A server says nothing to a stranger, so the client can only name what may be behind it.
+SILENCE = (
+    "a coffer server is silent to strangers. Either the id in the address is not this server's, or the server takes "
+    "no more connections, or it is another program or version; the log of a coffer server says which"
+)
+REASONS = {
+    message.DRAINING: "it is shutting down; try again, or name a second --server",
+    message.BUSY: "it has too much to do; try again, or name a second --server",
+    message.UNAVAILABLE: "it cannot write its audit log; whoever runs it must look",
+}
+
+
+def judge(session: ClientSession, address: Address, client: bytes, ended: str | None) -> None:
+    """Raise what the session came to, unless the shard, or the Link that was asked for, arrived.
+
+    ``ended`` says how the stream ended before the session did: CLOSED, LATE or None.
+    """
+    if ended and session.linked:
+        raise CutError(f"{address}: the server proved itself, but then {ended}", "try again; its log may say more")
+    if ended:
+        raise NoAnswerError(f"{address}: no answer: {ended}", SILENCE)
+    if session.fault:
+        _blame(session, address)
+    if session.unknown:
+        raise RefusedError(
+            f"{address}: the server does not know this client",
+            f"its id is {format_id(client)}: add that to [clients] of the definition, and seal it again",
+        )
+    if session.refusal is not None:
+        _tell(session.refusal, address)
+
+
+def may_pass(error: CofferError) -> bool:
+    """Whether another attempt, there or elsewhere, may do better."""
+    if isinstance(error, RefusedError):
+        return error.reason in _PASSING
+    return isinstance(error, UnreachableError | NoAnswerError | CutError)
+
+
+def sum_up(errors: list[CofferError]) -> CofferError:
+    """Return one error for the last errors of several servers: of the kind that says most, with all their words."""
+    telling = max(errors, key=lambda error: error.exit_code)
+    if len(errors) > 1:
+        telling.args = ("; ".join(map(str, errors)),)
+    return telling
+
+
+_PASSING = frozenset(reason.decode() for reason in REASONS)
+
+
+def _blame(session: ClientSession, address: Address) -> None:
+    fault = session.fault
+    assert fault is not None
+    where = "in its answer to Get" if session.linked else "in its answer to Hello"
+    if session.linked or isinstance(fault, OpenError):
+        hint = "something between here and the server alters what passes, or the server is broken"
+    else:
+        hint = "that is no coffer server, or one of another version"
+    raise type(fault)(f"{address}: {where}: {fault}", hint)
+
+
+def _tell(refusal: bytes, address: Address) -> None:
+    from coffer.ending import escape
+
+    reason = refusal.decode()
+    raise RefusedError(f"{address}: the server refuses: {escape(reason)}", REASONS.get(refusal), reason=reason)
