@@ -3,7 +3,7 @@
  * One epoll loop; the protocol, its X25519, boxes, locker and wipes, and the fewest system calls that serve
  * them. No limits, no deadlines, no log, no second try of the inner box: never put it on a network.
  */
-#include "locker.h"
+#include "answering.h"
 #include "text.h"
 
 #include <errno.h>
@@ -18,41 +18,25 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-enum { EPOCH_SECONDS = 60, BACKLOG = 4096, EVENTS = 256, CONNECTIONS_LIMIT = 65536 };
-enum step { GREETING, LINKED, SERVED, ENDED };
+enum { BACKLOG = 4096, EVENTS = 256, CONNECTIONS_LIMIT = 65536 };
 
 struct connection {
-    uint8_t step, have;
-    uint8_t in[HELLO_BYTES + GET_BYTES];
-    uint8_t C[KEY_BYTES];
-    struct session_keys keys;
-    const struct shard *shard;
+    struct answering session;
+    uint8_t in[HELLO_BYTES + GET_BYTES], have;
     uint8_t *rest; /* what the socket did not take at once, or NULL */
     size_t rest_at, rest_size;
 };
 
-static struct {
-    uint8_t s[KEY_BYTES], f[KEY_BYTES]; /* in locked memory */
-} *secret;
-static uint8_t S[KEY_BYTES], F[KEY_BYTES];
 static struct connection *connections; /* by descriptor */
 static int epoll, listener, epoch_timer, signals;
-static unsigned long accepted, sessions, resets, unknown;
-
-static void renew_epoch(void)
-{
-    randombytes_buf(secret->f, KEY_BYTES); /* over the old one */
-    if (crypto_scalarmult_base(F, secret->f))
-        abort();
-}
+static unsigned long accepted, resets;
 
 static void forget(int fd)
 {
     struct connection *connection = &connections[fd];
     free(connection->rest);
     connection->rest = NULL;
-    sodium_memzero(&connection->keys, sizeof connection->keys);
-    connection->step = ENDED;
+    answering_end(&connection->session);
     close(fd);
 }
 
@@ -79,9 +63,11 @@ static bool keep_rest(int fd, const uint8_t *bytes, size_t size)
 
 static bool send_now(int fd, const uint8_t *bytes, size_t size)
 {
-    ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
+    ssize_t sent = connections[fd].rest ? -1 : send(fd, bytes, size, MSG_NOSIGNAL);
     if (sent == (ssize_t)size)
         return true;
+    if (connections[fd].rest)
+        return false; /* the peer asks on without reading */
     if (sent < 0 && errno != EAGAIN)
         return false;
     return keep_rest(fd, bytes + (sent > 0 ? sent : 0), size - (sent > 0 ? (size_t)sent : 0));
@@ -102,101 +88,18 @@ static bool send_rest(int fd)
     return true;
 }
 
-/* The client's static key agreement, kept from the first Hello that proves it on. */
-static bool prove(struct connection *connection, uint8_t dh_sc[KEY_BYTES], const uint8_t *opened)
-{
-    struct shard *shard = locker_find(opened);
-    bool kept = shard && shard->dh_kept;
-    if (kept)
-        memcpy(dh_sc, shard->dh_sc, KEY_BYTES);
-    else if (!dh(dh_sc, opened, secret->s))
-        return false;
-    if (!hello_open_inner(opened, connection->in, S, dh_sc))
-        return false;
-    if (shard && !kept) {
-        memcpy(shard->dh_sc, dh_sc, KEY_BYTES);
-        shard->dh_kept = true;
-    }
-    memcpy(connection->C, opened, KEY_BYTES);
-    connection->shard = shard;
-    return true;
-}
-
-static size_t reply(struct connection *connection, uint8_t *frame, const uint8_t *dh_sc, const uint8_t *dh_se)
-{
-    uint8_t dh_fe[KEY_BYTES], *opening = frame + HEADER_BYTES;
-    enum kind kind = connection->shard ? LINK : KEY_NOT_FOUND;
-    memcpy(opening, F, KEY_BYTES);
-    randombytes_buf(opening + KEY_BYTES, RANDOM_BYTES);
-    if (!dh(dh_fe, connection->in + HELLO_E, secret->f))
-        return 0;
-    const struct greeting greeting = {S, connection->in, opening, dh_sc, dh_se, dh_fe, kind};
-    session_keys_derive(&connection->keys, &greeting);
-    sodium_memzero(dh_fe, sizeof dh_fe);
-    return frame_seal(frame, kind, OPENING_BYTES, connection->keys.down, connection->C,
-                      kind == LINK ? 0 : KEY_BYTES);
-}
-
-static bool greet(int fd)
-{
-    struct connection *connection = &connections[fd];
-    uint8_t shared[2][KEY_BYTES], opened[KEY_BYTES + INNER_BYTES], frame[KEY_NOT_FOUND_BYTES];
-    size_t size = 0;
-    if (dh(shared[0], connection->in + HELLO_E, secret->s) &&
-        hello_open_outer(opened, connection->in, S, shared[0]) &&
-        prove(connection, shared[1], opened))
-        size = reply(connection, frame, shared[1], shared[0]);
-    sodium_memzero(shared, sizeof shared);
-    unknown += size == KEY_NOT_FOUND_BYTES;
-    connection->step = connection->shard ? LINKED : ENDED;
-    return size && send_now(fd, frame, size);
-}
-
-static bool answer(int fd)
-{
-    static uint8_t frame[FRAME_LIMIT_BYTES];
-    struct connection *connection = &connections[fd];
-    uint8_t nothing[1];
-    if (!frame_open(nothing, connection->in, 0, connection->keys.up))
-        return false;
-    connection->step = SERVED;
-    return send_now(fd, frame, locker_answer(connection->shard, &connection->keys, frame));
-}
-
-static bool part(struct connection *connection)
-{
-    uint8_t C[KEY_BYTES];
-    if (!frame_open(C, connection->in, 0, connection->keys.up) || memcmp(C, connection->C, KEY_BYTES))
-        return false;
-    connection->step = ENDED;
-    sessions++;
-    return true;
-}
-
-/* The size of the frame that begins here, or 0 when the state does not allow it. */
-static size_t allowed(const struct connection *connection)
-{
-    size_t size = HEADER_BYTES + header_content(connection->in);
-    enum step step = connection->step;
-    switch (connection->in[2]) {
-    case HELLO: return step == GREETING && size == HELLO_BYTES ? size : 0;
-    case GET: return step == LINKED && size == GET_BYTES ? size : 0;
-    case BYE: return (step == LINKED || step == SERVED) && size == BYE_BYTES ? size : 0;
-    default: return 0;
-    }
-}
-
 static bool take_frames(int fd)
 {
+    static uint8_t out[FRAME_LIMIT_BYTES];
     struct connection *connection = &connections[fd];
     while (connection->have >= HEADER_BYTES) {
-        size_t size = allowed(connection);
+        size_t size = answering_allowed(&connection->session, connection->in), out_size;
         if (!size)
             return false;
         if (connection->have < size)
             return true;
-        uint8_t kind = connection->in[2];
-        if (!(kind == HELLO ? greet(fd) : kind == GET ? answer(fd) : part(connection)))
+        if (!answering_take(&connection->session, connection->in, out, &out_size) ||
+            (out_size && !send_now(fd, out, out_size)))
             return false;
         connection->have -= (uint8_t)size;
         memmove(connection->in, connection->in + size, connection->have);
@@ -210,14 +113,14 @@ static void receive(int fd, uint32_t events)
     struct connection *connection = &connections[fd];
     bool hung_up = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
     do {
-        if (connection->step == ENDED && hung_up)
+        if (connection->session.step == ENDED && hung_up)
             return forget(fd);
         size_t room = sizeof connection->in - connection->have;
         ssize_t got = recv(fd, connection->in + connection->have, room, 0);
         if (got < 0 && errno == EAGAIN)
             return;
         if (got <= 0)
-            return connection->step == ENDED ? forget(fd) : reset(fd);
+            return connection->session.step == ENDED ? forget(fd) : reset(fd);
         connection->have += (uint8_t)got;
         if (!take_frames(fd))
             return reset(fd);
@@ -240,9 +143,8 @@ static void accept_all(void)
             close(fd);
             continue;
         }
-        connections[fd].step = GREETING;
+        connections[fd].session.step = GREETING;
         connections[fd].have = 0;
-        connections[fd].shard = NULL;
         receive(fd, 0);
     }
 }
@@ -260,9 +162,15 @@ static void listen_on(const struct address *address)
     fflush(stdout);
 }
 
-static void set_up_loop(void)
+static struct itimerspec every(double seconds)
 {
-    const struct itimerspec epoch = {{EPOCH_SECONDS, 0}, {EPOCH_SECONDS, 0}};
+    struct timespec span = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    return (struct itimerspec){span, span};
+}
+
+static void set_up_loop(double epoch_seconds)
+{
+    const struct itimerspec epoch = every(epoch_seconds);
     const struct rlimit no_core = {0, 0};
     struct rlimit descriptors;
     sigset_t ending;
@@ -293,7 +201,7 @@ static bool handle(const struct epoll_event *event)
     else if (fd == signals)
         return false;
     else if (fd == epoch_timer && read(fd, &expirations, sizeof expirations) > 0)
-        renew_epoch();
+        answering_renew_epoch();
     else if (fd != epoch_timer && connections[fd].rest && !send_rest(fd))
         reset(fd);
     else if (fd != epoch_timer)
@@ -323,36 +231,40 @@ static void report(const struct rusage *before)
     getrusage(RUSAGE_SELF, &now);
     double user = seconds(now.ru_utime) - seconds(before->ru_utime);
     double system = seconds(now.ru_stime) - seconds(before->ru_stime);
-    double each = sessions ? (user + system) * 1e6 / (double)sessions : 0;
+    struct served served = answering_served();
+    double each = served.sessions ? (user + system) * 1e6 / (double)served.sessions : 0;
     printf("{\"sessions\": %lu, \"accepted\": %lu, \"key_not_found\": %lu, \"resets\": %lu, "
            "\"user_seconds\": %.6f, \"system_seconds\": %.6f, \"cpu_us_per_session\": %.3f, "
            "\"peak_memory_kib\": %ld}\n",
-           sessions, accepted, unknown, resets, user, system, each, now.ru_maxrss);
+           served.sessions, accepted, served.unknown, resets, user, system, each, now.ru_maxrss);
 }
 
 static const char USAGE[] =
-    "usage: limit --key FILE --clients FILE [--listen HOST:PORT]\n"
+    "usage: limit --key FILE --clients FILE [--listen HOST:PORT] [--epoch SECONDS]\n"
     "\n"
     "  --key FILE          the server's secret key: a coffer key file, or 64 hex digits on a line\n"
     "  --clients FILE      clients and their bodies (README.md has the form)\n"
     "  --listen HOST:PORT  default 127.0.0.1:0; the bound address is printed\n"
+    "  --epoch SECONDS     life of the ephemeral key (60, as protocol.md has it)\n"
     "\n"
     "SIGTERM and SIGINT end it with 0 and one JSON line: sessions and the CPU they cost.\n";
 
 struct options {
     const char *key, *clients, *listen;
+    double epoch_seconds;
 };
 
 static struct options options_of(int argc, char **argv)
 {
     static const struct option known[] = {{"key", 1, 0, 'k'}, {"clients", 1, 0, 'c'}, {"listen", 1, 0, 'l'},
-                                          {"help", 0, 0, 'h'}, {0}};
-    struct options options = {.listen = "127.0.0.1:0"};
+                                          {"epoch", 1, 0, 'e'}, {"help", 0, 0, 'h'}, {0}};
+    struct options options = {.listen = "127.0.0.1:0", .epoch_seconds = 60};
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;)
         switch (option) {
         case 'k': options.key = optarg; break;
         case 'c': options.clients = optarg; break;
         case 'l': options.listen = optarg; break;
+        case 'e': options.epoch_seconds = parse_number("epoch", optarg, 0.001); break;
         case 'h': fputs(USAGE, stdout); exit(0);
         default: exit(2);
         }
@@ -370,20 +282,14 @@ int main(int argc, char **argv)
     struct options options = options_of(argc, argv);
     if (!parse_address(&address, options.listen))
         die("write HOST:PORT", "--listen: no such address: %s", options.listen);
-    secret = sodium_malloc(sizeof *secret);
-    if (!secret)
-        die("raise RLIMIT_MEMLOCK", "no locked memory");
-    secret_load(secret->s, options.key);
-    if (crypto_scalarmult_base(S, secret->s))
-        die("make another key", "%s: no public key belongs to it", options.key);
-    renew_epoch();
+    answering_prepare(options.key);
     locker_fill(clients_load(options.clients, true), options.clients);
     listen_on(&address);
-    set_up_loop();
+    set_up_loop(options.epoch_seconds);
     getrusage(RUSAGE_SELF, &before);
     serve();
     report(&before);
-    sodium_free(secret);
+    answering_wipe();
     locker_wipe();
     return 0;
 }

@@ -24,6 +24,9 @@ enum room { FETCH, PRESSURE };
 /* How often what has no event of its own is looked after: deadlines, retries, dribbled bytes. */
 enum { SWEEP_MS = 20 };
 
+/* A crowd arrives at 5,000 a second at most, so that its arrival alone does not overflow a server's backlog. */
+enum { ARRIVALS_PER_SWEEP = 100 };
+
 uint64_t now_ns(void);
 
 /* A non-blocking socket whose connect has begun, from the next source address; -1 with errno. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 enum failure {
+    FINE,
     LOCAL,             /* no descriptor, no port, no route: the generator's own trouble */
     CONNECT_REFUSED,   /* nobody listens */
     RESET_BEFORE_LINK, /* the silent refusal, or a worker that died */

@@ -7,8 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A crowd grows by at most 5,000 connections a second, so that its own arrival does not fill the backlog. */
-enum { OPENS_PER_SWEEP = 100, GARBAGE_AT_ONCE = 512, CROWD_SHIFT = 28 };
+enum { GARBAGE_AT_ONCE = 512, CROWD_SHIFT = 28 };
 enum crowd_name { IDLE, DRIBBLE, GARBAGE, CROWDS };
 
 struct stranger {
@@ -165,7 +164,7 @@ static void dribble(struct crowd *crowd, uint64_t now)
 void pressure_sweep(uint64_t now)
 {
     for (enum crowd_name name = IDLE; name <= DRIBBLE; name++)
-        for (uint32_t room = crowds[name].absent_count, n = 0; n < room && n < OPENS_PER_SWEEP; n++)
+        for (uint32_t room = crowds[name].absent_count, n = 0; n < room && n < ARRIVALS_PER_SWEEP; n++)
             arrive(&crowds[name]);
     dribble(&crowds[DRIBBLE], now);
 }
