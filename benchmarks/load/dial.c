@@ -16,6 +16,12 @@ uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+void pace_begin(struct pace *pace, uint64_t now)
+{
+    if (!pace->began)
+        pace->began = now;
+}
+
 uint64_t pace_due(const struct pace *pace)
 {
     return pace->per_second > 0 ? pace->began + (uint64_t)((double)pace->taken * 1e9 / pace->per_second) : 0;

@@ -83,7 +83,7 @@ void fetch_prepare(const struct options *given, int given_epoll)
         slots[i].in = room + i * (size_t)(FRAME_LIMIT_BYTES + 1);
     if (options->record)
         record_open(options->record);
-    pace = (struct pace){options->rate, now_ns(), 0};
+    pace.per_second = options->rate;
     let_arrive();
 }
 
@@ -160,6 +160,7 @@ uint64_t fetch_due(void)
 /* With a rate, a session's time runs from when it was due, so that a stalled server can't hide its stall. */
 void fetch_fill(uint64_t now, bool stopping)
 {
+    pace_begin(&pace, now);
     for (uint32_t room = free_count; room > 0 && !stopping && fetch_due() <= now; room--) {
         struct slot *slot = &slots[free_slots[--free_count]];
         uint64_t begins = now_ns();

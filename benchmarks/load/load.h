@@ -34,12 +34,13 @@ int dial(const struct options *options);
 
 void watch(int epoll, int operation, int fd, uint32_t events, enum room room, uint32_t index);
 
-/* An even pace of `per_second`, from `began` on; 0 = as fast as there is room. */
+/* An even pace of `per_second`, from its first look at the clock on; 0 = as fast as there is room. */
 struct pace {
     double per_second;
     uint64_t began, taken;
 };
 
+void pace_begin(struct pace *pace, uint64_t now);
 uint64_t pace_due(const struct pace *pace);
 
 #endif

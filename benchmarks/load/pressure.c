@@ -55,7 +55,7 @@ void pressure_prepare(const struct options *given, int given_epoll)
     gather(&crowds[IDLE], options->idle);
     gather(&crowds[DRIBBLE], options->dribble);
     gather(&crowds[GARBAGE], options->garbage > 0 ? GARBAGE_AT_ONCE : 0);
-    pace = (struct pace){options->garbage, now_ns(), 0};
+    pace.per_second = options->garbage;
     garbage_pack(dribbled);
 }
 
@@ -120,6 +120,7 @@ uint64_t pressure_due(void)
 /* What could not be sent in its tenth of a second is let go, or a stall would be followed by a flood. */
 void pressure_fill(uint64_t now)
 {
+    pace_begin(&pace, now);
     if (pressure_due() + 100000000 < now)
         pace = (struct pace){options->garbage, now, 0};
     for (uint32_t room = crowds[GARBAGE].absent_count; room > 0 && pressure_due() <= now; room--) {

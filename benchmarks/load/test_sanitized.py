@@ -52,8 +52,9 @@ def test_the_limit_under_every_deed_and_load_under_everything_it_can_do(
 def test_load_under_every_trick(sanitized: Path, tmp_path: Path, s: bytes, server_id: str, name: str) -> None:
     c = os.urandom(32)
     file = write_clients(tmp_path / "one", [Client(c, [b"\x80"])])
+    deadline = 0.5 if TRICKS[name].is_slow else 5
     with Server([s], {public(c): b"\x80"}, TRICKS[name].manner) as server:
-        options = ["--clients", file, "--sessions", 3, "--retries", 1, "--deadline", 0.5]
+        options = ["--clients", file, "--sessions", 3, "--retries", 1, "--deadline", deadline]
         done = load(sanitized, (f"{server.host}:{server.port}", server_id), *options)
     assert (done.figures["sessions"], done.stderr) == (3, "")
     assert done.exit_code == (1 if TRICKS[name].conclusion else 0)
