@@ -38,7 +38,7 @@ sanitize: $(VENV)/.tooled  ## every test, with the core built with AddressSaniti
 bench: benchmarks/load/build/load $(VENV)/.tooled  ## build the load generator and the limit, run the benchmarks
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-autosave
 
-wheel: $(VENV)/bin/python  ## a self-contained wheel and an sdist in dist/
+wheel: $(VENV)/.tooled  ## a self-contained wheel and an sdist in dist/
 	scripts/wheel
 
 clean:  ## remove what was built, but not .venv
@@ -56,7 +56,7 @@ $(VENV)/.built: $(CORE) | $(VENV)/bin/python
 
 $(VENV)/.tooled: $(CORE) | $(VENV)/bin/python
 	@scripts/prepare
-	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
+	$(BIN)/python -m pip install --quiet --editable '.[test,lint,wheel]'
 	@touch $(VENV)/.built $@
 
 benchmarks/load/build/load: $(wildcard benchmarks/load/*.[ch])
