@@ -79,14 +79,18 @@ class _Session:
         reply = b""
         if self.fault is not None:
             return reply
+        frames = self._frames
         try:
-            self._frames.feed(data)
-            while not self.closed and (frame := self._frames.next(self._steps[self.state])):
+            frames.feed(data)
+            while not self.closed and (frame := frames.next(self._steps[self.state])):
                 reply += self._take(*frame)
-            if self.closed and len(self._frames):
+                if not frames:
+                    return reply
+            if self.closed and frames:
                 raise OrderError("bytes after the end of the session")
         except PeerError as fault:
-            self._fail(fault)
+            # Without its traceback, which would keep this very session alive until a collection.
+            self._fail(fault.with_traceback(None))
         return reply
 
     def receive_end(self) -> None:

@@ -7,6 +7,7 @@ Rule 3: a session keeps the table under which it said Hello.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -59,10 +60,6 @@ class Conversation(ServerSession):
     __slots__ = ()
 
     @property
-    def silent(self) -> bool:
-        return self.state is State.HELLO
-
-    @property
     def failing(self) -> bool:
         """Whether its Hello has cost work and earned nothing."""
         return self.told == Kind.KEY_NOT_FOUND or (self.told is None and self.fault is not None)
@@ -106,6 +103,8 @@ class Worker:
         loop.call_every(EPOCH_SECONDS, self._responder.renew)
         if not memory_is_locked():
             self._log.say("warning: not all secret memory could be locked, it may be swapped; raise `ulimit -l`")
+        # What was there before the first session is not looked at again: collections stay short.
+        gc.freeze()
         loop.run()
         return 0
 
