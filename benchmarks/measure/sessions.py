@@ -1,0 +1,155 @@
+"""Whole sessions: what one costs the server, beside the limit; with many clients; and what an idle one holds."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import median
+
+import tomli
+
+from benchmarks.measure.place import Place
+from benchmarks.measure.report import Row
+from benchmarks.measure.servers import Server, coffer, limit, load
+from benchmarks.measure.side_by_side import interleave, ratio
+from coffer import codec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROUNDS = 9
+SESSIONS = 6000
+FETCHERS = 16
+IDLE = 5000
+
+
+def against_limit() -> list[Row]:
+    """Server CPU a session, one worker, a 1 KiB shard, all limits and checks on, beside the C loop."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder), FETCHERS)
+        with coffer(place) as ours, limit(place) as least:
+            given = interleave({each.name: cpu_a_session(each, place) for each in (ours, least)}, ROUNDS)
+            rates = load(ours, place, SESSIONS)
+    detail = f"{median(given['coffer']) * 1e6:.0f} us, the limit {median(given['limit']) * 1e6:.0f} us"
+    return [
+        Row("server CPU a session, beside the limit", ratio(given, "coffer", "limit"), 1.20, detail=detail),
+        Row("sessions a second of one worker, the load beside it", rates["rate"]),
+    ]
+
+
+def cpu_a_session(server: Server, place: Place, clients: Path | None = None) -> Callable[[], float]:
+    """An act for ``interleave``: CPU seconds that a session costs the server."""
+
+    def measured() -> float:
+        before = server.cpu_seconds()
+        load(server, place, SESSIONS, clients=clients)
+        return (server.cpu_seconds() - before) / SESSIONS
+
+    return measured
+
+
+def growth(many: int) -> list[Row]:
+    """A session with many clients in the definition beside one with ten, for clients that have fetched before."""
+    with tempfile.TemporaryDirectory() as small, tempfile.TemporaryDirectory() as large:
+        few, crowd = Place(Path(small), 10), Place(Path(large), many, value_letters=20)
+        few_of_crowd = crowd.first_clients(10)
+        with coffer(few) as one, coffer(crowd, "--definition-limit", "4GiB") as other:
+            one.name, other.name = "few", "many"
+            load(one, few, 100)
+            load(other, crowd, 100, clients=few_of_crowd)
+            given = interleave(
+                {"few": cpu_a_session(one, few), "many": cpu_a_session(other, crowd, few_of_crowd)}, ROUNDS
+            )
+    return [Row(f"session cost, {many:,} clients beside 10", ratio(given, "many", "few"), 1.05)]
+
+
+def loading(clients: int = 100_000) -> list[Row]:
+    """Loading many clients of four values: CPU beside tomli alone, memory beside what is sealed, sessions meanwhile."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder), clients, value_letters=20, values=4)
+        small = Path(folder) / "small"
+        small.mkdir()
+        few = place.first_clients(10)
+        with coffer(Place(small, 10)) as least, coffer(place) as server:
+            held = server.memory_bytes() - least.memory_bytes()
+            given = interleave({"load": lambda: _reload_cpu(server), "tomli": lambda: _tomli_cpu(place.text)}, 3)
+            quiet, meanwhile = _p99(server, place, few), _p99_while_loading(server, place, few)
+    sealed = _sealed_bytes(place)
+    return [
+        Row(f"loading {clients:,} clients, CPU beside tomli alone", ratio(given, "load", "tomli"), 3.0,
+            detail=f"{median(given['load']):.1f} s"),
+        Row(f"memory for {clients:,} clients, beside sealed shards and ids", held / sealed, 2.0,
+            detail=f"{held / 2**20:.1f} MiB for {sealed / 2**20:.1f} MiB"),
+        Row("p99 while loading, ms more than quiet", (meanwhile - quiet) / 1000, 5.0, detail=f"{quiet / 1000:.1f} ms quiet"),
+    ]
+
+
+def _sealed_bytes(place: Place) -> int:
+    shards = tomli.loads(place.text)
+    del shards["clients"]
+    return sum(32 + 16 + len(codec.encode(shard)) for shard in shards.values())
+
+
+def _reload_cpu(server: Server) -> float:
+    """CPU of the master's children that have ended: the loader's, after a reload."""
+    master = server.pids[0]
+    before = _ended_children_cpu(master)
+    subprocess.run(["kill", "-HUP", str(master)], check=True)
+    deadline = time.monotonic() + 120
+    while _ended_children_cpu(master) == before:
+        if time.monotonic() > deadline:
+            raise RuntimeError("the reload did not end")
+        time.sleep(0.05)
+    return _ended_children_cpu(master) - before
+
+
+def _ended_children_cpu(pid: int) -> float:
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[13]) + int(words[14])) / os.sysconf("SC_CLK_TCK")
+
+
+def _tomli_cpu(text: str) -> float:
+    """CPU that a child takes to do nothing but parse the text."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    pid = os.fork()
+    if not pid:
+        tomli.loads(text)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def _p99(server: Server, place: Place, clients: Path) -> float:
+    return float(load(server, place, 3000, 4, clients, "--rate", "500")["p99_us"])
+
+
+def _p99_while_loading(server: Server, place: Place, clients: Path) -> float:
+    loading = threading.Thread(target=_reload_cpu, args=(server,))
+    loading.start()
+    p99 = _p99(server, place, clients)
+    loading.join()
+    return p99
+
+
+def idle() -> list[Row]:
+    """What a connection that says nothing holds of the worker's memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder), FETCHERS)
+        with coffer(place) as server:
+            load(server, place, 2000)
+            before = server.memory_bytes()
+            host, port = server.address.rsplit(":", 1)
+            held = [socket.create_connection((host, int(port))) for _ in range(IDLE)]
+            time.sleep(1.0)
+            more = server.memory_bytes() - before
+            for each in held:
+                each.close()
+    return [Row("memory of an idle connection, bytes", more / IDLE, 4096.0)]
