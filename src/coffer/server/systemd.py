@@ -13,14 +13,16 @@ FIRST_FD = 3
 
 
 def inherited_listeners() -> list[socket.socket]:
-    """Return the listening sockets that systemd opened for this very process, or none."""
+    """Return the listening sockets that systemd opened for this very process, or none. They do not block."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = int(os.environ.get("LISTEN_FDS", "0"))
     listeners = []
     for fd in range(FIRST_FD, FIRST_FD + count):
         os.set_inheritable(fd, False)
-        listeners.append(socket.socket(fileno=fd))
+        sock = socket.socket(fileno=fd)
+        sock.setblocking(False)
+        listeners.append(sock)
     return listeners
 
 
