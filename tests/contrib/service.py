@@ -1,0 +1,132 @@
+"""coffer-server started as its systemd unit starts it, by a stand-in for systemd: folders, credential, notifications.
+
+Not here: the sandbox, which only systemd can build.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+
+from unit import Unit
+
+BIN = Path(sysconfig.get_path("scripts"))
+PATIENCE_SECONDS = 30.0
+
+
+class Service:
+    """A folder with keys and a sealed definition, and the server in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.unit = Unit("coffer-server.service")
+        self.heard: list[str] = []
+        self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notified.bind(str(folder / "notify"))
+        self._notified.settimeout(PATIENCE_SECONDS)
+        self._make_keys()
+        self.environment = self._make_environment()
+        self.seal()
+        ids = f'companion = "{self.id("companion")}"\n'
+        (folder / "server.toml").write_text(f'{ids}definition = "{self.sealed}"\nlisten = "127.0.0.1:0"\nworkers = 2\n')
+
+    def _make_keys(self) -> None:
+        (self.folder / "credentials").mkdir()
+        os.environ.pop("COFFER_COMPANION_KEY", None)
+        self._companion("init", str(self.folder / "made"))
+        (self.folder / "made" / "server.key").rename(self.folder / "credentials" / "server.key")
+
+    def _make_environment(self) -> dict[str, str]:
+        made = dict(os.environ, CREDENTIALS_DIRECTORY=str(self.folder / "credentials"))
+        for setting in ("RuntimeDirectory", "StateDirectory"):
+            path = self.folder / setting
+            path.mkdir(mode=int(self.unit.one(f"{setting}Mode"), 8))
+            made[re.sub(r"(?<=[a-z])(?=D)", "_", setting).upper()] = str(path)
+        made["NOTIFY_SOCKET"] = str(self.folder / "notify")
+        made["WATCHDOG_USEC"] = "1000000"
+        return made
+
+    @property
+    def sealed(self) -> Path:
+        return self.folder / "definition.coffer"
+
+    def id(self, name: str) -> str:
+        folder = "credentials" if name == "server" else "made"
+        return self._companion("id", str(self.folder / folder / f"{name}.key")).strip()
+
+    def seal(self) -> None:
+        """Seal the definition, with the next serial."""
+        made = self.folder / "made"
+        self._companion("seal", str(made / "definition.toml"), "--key", str(made / "companion.key"),
+                        "--server", self.id("server"), "-o", str(self.sealed))
+
+    def command(self, setting: str) -> list[str]:
+        """Return a command of the unit, its settings file that of this folder."""
+        words = self.unit.command(setting, BIN, self.environment)
+        return [word.replace("/etc/coffer/", f"{self.folder}/") for word in words]
+
+    def start(self, *before: str) -> None:
+        """Start the server, after the words ``before``, and wait for READY=1."""
+        self.log = (self.folder / "log").open("w+")
+        self.process = subprocess.Popen([*before, *self.command("ExecStart")], env=self.environment, stderr=self.log)
+        self.wait_for("READY=1")
+
+    def wait_for(self, word: str) -> str:
+        """Wait until the server has told systemd so; return all of that message."""
+        while True:
+            self.heard.append(self._notified.recv(4096).decode())
+            if word in self.heard[-1].splitlines():
+                return self.heard[-1]
+
+    def wait_for_line(self, pattern: str) -> re.Match[str]:
+        """Wait until the log has such a line."""
+        late = time.monotonic() + PATIENCE_SECONDS
+        while not (found := re.search(pattern, (self.folder / "log").read_text())):
+            assert time.monotonic() < late, f"no line {pattern!r}"
+            time.sleep(0.02)
+        return found
+
+    def reload(self, *before: str) -> int:
+        """Run the unit's ExecReload; return its exit code."""
+        return subprocess.run([*before, *self.command("ExecReload")], env=self.environment, capture_output=True,
+                              timeout=PATIENCE_SECONDS).returncode
+
+    def fetch(self, address: str = "") -> str:
+        """Return the client's shard as coffer-client prints it: one attempt."""
+        address = address or self.wait_for_line(r"listening on (\S+)")[1]
+        return subprocess.run([BIN / "coffer-client", "get", "--server", f"coffer://{self.id('server')}@{address}",
+                               "--key", self.folder / "made" / "web.key", "--retries", "0", "--timeout", "5"],
+                              capture_output=True, text=True, timeout=PATIENCE_SECONDS).stdout
+
+    def stop(self) -> int:
+        """TERM the server; return its exit code."""
+        os.kill(self.master, signal.SIGTERM)
+        return self.process.wait(PATIENCE_SECONDS)
+
+    @property
+    def master(self) -> int:
+        """The server's own process id, whatever it was started through."""
+        named = Path(f"/proc/{self.process.pid}/cmdline").read_bytes().split(b"\0")
+        return self.process.pid if named[0].endswith(b"python3") else children(self.process.pid)[0]
+
+    def end(self) -> None:
+        """Leave nothing behind, however the test went."""
+        self._notified.close()
+        if hasattr(self, "process"):
+            if self.process.poll() is None:
+                os.kill(self.master, signal.SIGKILL)
+                self.process.wait(PATIENCE_SECONDS)
+            self.log.close()
+
+    def _companion(self, *words: str) -> str:
+        return subprocess.run([BIN / "coffer-companion", *words], capture_output=True, check=True, text=True).stdout
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
