@@ -15,7 +15,7 @@ from coffer.protocol import ClientSession
 from .connection import unreachable
 from .exchange import PIECE_BYTES
 from .fetch import RETRIES, TIMEOUT_SECONDS, Client, attempts, keep
-from .verdict import CLOSED, LATE, judge, sum_up
+from .verdict import CLOSED, LATE, judge, no_answer, receive, sum_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def _request(address: Address, keypair: Keypair, seconds: float) -> bytes:
     deadline = asyncio.get_running_loop().time() + seconds
     reader, writer = await _connect(address, deadline)
     try:
-        ended = await _run(session, reader, writer, deadline)
+        ended = await _run(session, address, reader, writer, deadline)
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
@@ -78,12 +78,19 @@ async def _connect(address: Address, deadline: float) -> tuple[asyncio.StreamRea
     try:
         async with asyncio.timeout_at(deadline):
             return await asyncio.open_connection(address.host, address.port, happy_eyeballs_delay=STAGGER_SECONDS)
+    except ConnectionResetError:
+        # The server did accept, and was gone before asyncio looked.
+        raise no_answer(address, CLOSED) from None
     except (OSError, UnicodeError) as error:
         raise unreachable(address, error) from None
 
 
 async def _run(
-    session: ClientSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, deadline: float
+    session: ClientSession,
+    address: Address,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    deadline: float,
 ) -> str | None:
     """Drive the session; say how the stream ended if that was before the session did."""
     writer.write(session.hello)
@@ -93,7 +100,7 @@ async def _run(
                 data = await reader.read(PIECE_BYTES)
                 if not data:
                     return CLOSED
-                writer.write(session.receive(data))
+                writer.write(receive(session, data, address))
     except TimeoutError:
         return LATE
     except OSError:

@@ -9,6 +9,7 @@ Rule 1: everything counts against the deadline, looking up the name too, though 
 from __future__ import annotations
 
 import _socket
+import os
 import time
 
 from coffer.errors import UnreachableError
@@ -59,7 +60,7 @@ def unreachable(address: Address, problem: OSError | UnicodeError) -> Unreachabl
     if isinstance(problem, _socket.gaierror | UnicodeError):
         return UnreachableError(f"{address}: {getattr(problem, 'strerror', None) or 'not a host name'}", NAMED)
     hint = RUNNING if isinstance(problem, ConnectionRefusedError) else BLOCKED
-    return UnreachableError(f"{address}: {problem.strerror or problem}", hint)
+    return UnreachableError(f"{address}: {os.strerror(problem.errno) if problem.errno else problem}", hint)
 
 
 def _connect(place: Place, seconds: float) -> _socket.socket:

@@ -13,7 +13,7 @@ import time
 from coffer.protocol import ClientSession
 
 from .connection import connect, remaining
-from .verdict import CLOSED, LATE, judge
+from .verdict import CLOSED, LATE, judge, receive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ def _converse(session: ClientSession, address: Address, keypair: Keypair, second
     deadline = time.monotonic() + seconds
     connection = connect(address, deadline)
     try:
-        ended = _run(session, connection, deadline)
+        ended = _run(session, address, connection, deadline)
     finally:
         connection.close()
     judge(session, address, keypair.public, ended)
     return session
 
 
-def _run(session: ClientSession, connection: _socket.socket, deadline: float) -> str | None:
+def _run(session: ClientSession, address: Address, connection: _socket.socket, deadline: float) -> str | None:
     """Drive the session; say how the stream ended if that was before the session did."""
     reply = session.hello
     try:
@@ -65,7 +65,7 @@ def _run(session: ClientSession, connection: _socket.socket, deadline: float) ->
             data = connection.recv(PIECE_BYTES)
             if not data:
                 return CLOSED
-            reply = session.receive(data)
+            reply = receive(session, data, address)
     except TimeoutError:
         return None if session.closed else LATE
     except OSError:

@@ -10,7 +10,15 @@ Rule 2: bytes after the last answer, or any other fault, outweigh a response tha
 from __future__ import annotations
 
 from coffer import message
-from coffer.errors import CofferError, CutError, NoAnswerError, OpenError, RefusedError, UnreachableError
+from coffer.errors import (
+    CofferError,
+    CutError,
+    NoAnswerError,
+    OpenError,
+    OrderError,
+    RefusedError,
+    UnreachableError,
+)
 from coffer.identity import format_id
 
 TYPE_CHECKING = False
@@ -27,11 +35,25 @@ SILENCE = (
     "a coffer server is silent to strangers. Either the id in the address is not this server's, or the server takes "
     "no more connections, or it is another program or version; the log of a coffer server says which"
 )
+WRONG = "something between here and the server alters what passes, or the server is broken"
+STRANGE = "that is no coffer server, or one of another version"
 REASONS = {
     message.DRAINING: "it is shutting down; try again, or name a second --server",
     message.BUSY: "it has too much to do; try again, or name a second --server",
     message.UNAVAILABLE: "it cannot write its audit log; whoever runs it must look",
 }
+
+
+def receive(session: ClientSession, data: bytes, address: Address) -> bytes:
+    """Return what the session replies to ``data``; raise OrderError for an answer to Get from before Get was sent.
+
+    The session cannot tell: to it, what one piece brings is the same as what two bring.
+    """
+    asked = session.linked
+    reply = session.receive(data)
+    if session.linked and not asked and (session.response is not None or session.refusal is not None):
+        raise OrderError(f"{address}: it answered Get before Get was sent", WRONG)
+    return reply
 
 
 def judge(session: ClientSession, address: Address, client: bytes, ended: str | None) -> None:
@@ -42,7 +64,7 @@ def judge(session: ClientSession, address: Address, client: bytes, ended: str | 
     if ended and session.linked:
         raise CutError(f"{address}: the server proved itself, but then {ended}", "try again; its log may say more")
     if ended:
-        raise NoAnswerError(f"{address}: no answer: {ended}", SILENCE)
+        raise no_answer(address, ended)
     if session.fault:
         _blame(session, address)
     if session.unknown:
@@ -52,6 +74,11 @@ def judge(session: ClientSession, address: Address, client: bytes, ended: str | 
         )
     if session.refusal is not None:
         _tell(session.refusal, address)
+
+
+def no_answer(address: Address, ended: str) -> NoAnswerError:
+    """Return the error for a connection that came about, and on which nobody proved anything."""
+    return NoAnswerError(f"{address}: no answer: {ended}", SILENCE)
 
 
 def may_pass(error: CofferError) -> bool:
@@ -77,10 +104,8 @@ def _blame(session: ClientSession, address: Address) -> None:
     assert fault is not None
     where = "in its answer to Get" if session.linked else "in its answer to Hello"
     if session.linked or isinstance(fault, OpenError):
-        hint = "something between here and the server alters what passes, or the server is broken"
-    else:
-        hint = "that is no coffer server, or one of another version"
-    raise type(fault)(f"{address}: {where}: {fault}", hint)
+        raise type(fault)(f"{address}: {where}: {fault}", WRONG)
+    raise type(fault)(f"{address}: {where}: {fault}", STRANGE)
 
 
 def _tell(refusal: bytes, address: Address) -> None:
