@@ -6,14 +6,14 @@ import asyncio
 import time
 
 import pytest
-from peer import trick
-from peer.fault import Fault, Refused, Unanswered
-from peer.server import Conversation
-from peer.tricks import TRICKS
 
 import coffer
 from coffer import aio
 from coffer.errors import CofferError, CutError, NoAnswerError, PeerError, RefusedError, UnreachableError
+from peer import trick
+from peer.fault import Fault, Refused, Unanswered
+from peer.server import Conversation
+from peer.tricks import TRICKS
 
 from .conftest import VALUES, address_of, serving
 from .test_fetch import ANSWER_BYTES, LINK_BYTES, PASSING

@@ -12,10 +12,10 @@ from coffer.codec import decode
 from coffer.errors import CofferError
 from coffer.protocol import ClientSession
 
-from .connection import unreachable
+from .connection import no_connection
 from .exchange import PIECE_BYTES
 from .fetch import RETRIES, TIMEOUT_SECONDS, Client, attempts, keep
-from .verdict import CLOSED, LATE, judge, no_answer, receive, sum_up
+from .verdict import CLOSED, LATE, judge, receive, sum_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,11 +78,8 @@ async def _connect(address: Address, deadline: float) -> tuple[asyncio.StreamRea
     try:
         async with asyncio.timeout_at(deadline):
             return await asyncio.open_connection(address.host, address.port, happy_eyeballs_delay=STAGGER_SECONDS)
-    except ConnectionResetError:
-        # The server did accept, and was gone before asyncio looked.
-        raise no_answer(address, CLOSED) from None
     except (OSError, UnicodeError) as error:
-        raise unreachable(address, error) from None
+        raise no_connection(address, error) from None
 
 
 async def _run(

@@ -12,7 +12,9 @@ import _socket
 import os
 import time
 
-from coffer.errors import UnreachableError
+from coffer.errors import FetchError, UnreachableError
+
+from .verdict import CLOSED, no_answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,20 +31,20 @@ NAMED = "is the host's name right, and the DNS server up?"
 
 
 def connect(address: Address, deadline: float) -> _socket.socket:
-    """Return a connected socket, closed on exec. Raises UnreachableError.
+    """Return a connected socket, closed on exec. Raises FetchError.
 
     A host may have several addresses; each is tried, and may take an equal part of the time that is left.
     """
     try:
         places = _resolve(address, deadline)
     except (OSError, UnicodeError) as error:
-        raise unreachable(address, error) from None
+        raise no_connection(address, error) from None
     for number, place in enumerate(places):
         try:
             return _connect(place, remaining(deadline) / (len(places) - number))
         except OSError as error:
             problem = error
-    raise unreachable(address, problem)
+    raise no_connection(address, problem)
 
 
 def remaining(deadline: float) -> float:
@@ -53,8 +55,10 @@ def remaining(deadline: float) -> float:
     return seconds
 
 
-def unreachable(address: Address, problem: OSError | UnicodeError) -> UnreachableError:
+def no_connection(address: Address, problem: OSError | UnicodeError) -> FetchError:
     """Return the error that says why there is no connection."""
+    if isinstance(problem, ConnectionResetError):
+        return no_answer(address, CLOSED)  # it did accept, and was gone before the kernel told us
     if isinstance(problem, TimeoutError):
         return UnreachableError(f"{address}: no connection in time", BLOCKED)
     if isinstance(problem, _socket.gaierror | UnicodeError):
