@@ -27,10 +27,21 @@ def frames() -> list[Row]:
     """Cutting a stream of 100 Gets into frames: our parser beside struct and slicing that check the same."""
     stream = pack(0x02, bytes(16)) * FRAMES
     given = interleave(
-        {"coffer": seconds_a_call(lambda: parse_with_coffer(stream), 200),
-         "struct": seconds_a_call(lambda: parse_with_struct(stream), 200)}, ROUNDS)
-    return [Row("frame parse, times faster than struct and slicing", 1 / ratio(given, "coffer", "struct"), 2.0, least=True,
-                detail=f"{median(given['coffer']) / FRAMES * 1e9:.0f} ns a frame")]
+        {
+            "coffer": seconds_a_call(lambda: parse_with_coffer(stream), 200),
+            "struct": seconds_a_call(lambda: parse_with_struct(stream), 200),
+        },
+        ROUNDS,
+    )
+    return [
+        Row(
+            "frame parse, times faster than struct and slicing",
+            1 / ratio(given, "coffer", "struct"),
+            2.0,
+            least=True,
+            detail=f"{median(given['coffer']) / FRAMES * 1e9:.0f} ns a frame",
+        )
+    ]
 
 
 ALLOWED = {0x02: range(16, 17), 0x99: range(48, 49)}
@@ -74,7 +85,9 @@ def boxes() -> list[Row]:
             times = ratio(given, f"nacl {verb}", f"coffer {verb}")
             raw = ratio(given, f"coffer {verb}", f"raw {verb}")
             detail = f"{median(given[f'coffer {verb}']) * 1e9:.0f} ns"
-            rows.append(Row(f"{verb} {size} bytes, times faster than PyNaCl", times, against_nacl, least=True, detail=detail))
+            rows.append(
+                Row(f"{verb} {size} bytes, times faster than PyNaCl", times, against_nacl, least=True, detail=detail)
+            )
             rows.append(Row(f"{verb} {size} bytes, beside libsodium from C", raw, against_raw, detail=detail))
     return rows
 
@@ -83,16 +96,20 @@ def _ours(size: int) -> dict[str, object]:
     message, nonce = os.urandom(size), os.urandom(24)
     box = Box(Keypair.generate(), Keypair.generate().public)
     sealed = box.seal(message, nonce)
-    return {"coffer seal": seconds_a_call(lambda: box.seal(message, nonce), CALLS),
-            "coffer open": seconds_a_call(lambda: box.open(sealed, nonce), CALLS)}
+    return {
+        "coffer seal": seconds_a_call(lambda: box.seal(message, nonce), CALLS),
+        "coffer open": seconds_a_call(lambda: box.open(sealed, nonce), CALLS),
+    }
 
 
 def _nacl(size: int) -> dict[str, object]:
     message, nonce = os.urandom(size), os.urandom(24)
     box = NaClBox(PrivateKey.generate(), PublicKey(bytes(PrivateKey.generate().public_key)))
     sealed = box.encrypt(message, nonce).ciphertext
-    return {"nacl seal": seconds_a_call(lambda: box.encrypt(message, nonce), CALLS),
-            "nacl open": seconds_a_call(lambda: box.decrypt(sealed, nonce), CALLS)}
+    return {
+        "nacl seal": seconds_a_call(lambda: box.encrypt(message, nonce), CALLS),
+        "nacl open": seconds_a_call(lambda: box.decrypt(sealed, nonce), CALLS),
+    }
 
 
 def _raw(size: int) -> dict[str, object]:
@@ -108,15 +125,36 @@ def bindings() -> list[Row]:
     message, nonce, key = os.urandom(64), os.urandom(24), os.urandom(32)
     sealed = crypto_box_easy_afternm(message, nonce, key)
     given = interleave(
-        {**_ours(64), "nacl seal": seconds_a_call(lambda: crypto_box_easy_afternm(message, nonce, key), CALLS),
-         "nacl open": seconds_a_call(lambda: crypto_box_open_easy_afternm(sealed, nonce, key), CALLS)}, ROUNDS)
-    return [Row(f"{verb} 64 bytes, times faster than PyNaCl's bare bindings", ratio(given, f"nacl {verb}", f"coffer {verb}"),
-                None, least=True) for verb in ("seal", "open")]
+        {
+            **_ours(64),
+            "nacl seal": seconds_a_call(lambda: crypto_box_easy_afternm(message, nonce, key), CALLS),
+            "nacl open": seconds_a_call(lambda: crypto_box_open_easy_afternm(sealed, nonce, key), CALLS),
+        },
+        ROUNDS,
+    )
+    return [
+        Row(
+            f"{verb} 64 bytes, times faster than PyNaCl's bare bindings",
+            ratio(given, f"nacl {verb}", f"coffer {verb}"),
+            None,
+            least=True,
+        )
+        for verb in ("seal", "open")
+    ]
 
 
 def start_up(address: str, client_key: Path) -> list[Row]:
     """``coffer-client run -- true`` against a local server, beside bare Python, as whole processes."""
-    client = [Path(sys.executable).parent / "coffer-client", "run", "--server", address, "--key", client_key, "--", "true"]
+    client = [
+        Path(sys.executable).parent / "coffer-client",
+        "run",
+        "--server",
+        address,
+        "--key",
+        client_key,
+        "--",
+        "true",
+    ]
     bare = [sys.executable, "-I", "-c", "pass"]
 
     def whole(command: list[object]) -> float:
@@ -124,5 +162,11 @@ def start_up(address: str, client_key: Path) -> list[Row]:
 
     given = interleave({"run": lambda: whole(client), "bare": lambda: whole(list(bare))}, ROUNDS)
     more = median(a - b for a, b in zip(given["run"], given["bare"], strict=True))
-    return [Row("coffer-client run -- true, ms over bare Python", more * 1000, 25.0,
-                detail=f"bare Python {median(given['bare']) * 1000:.1f} ms")]
+    return [
+        Row(
+            "coffer-client run -- true, ms over bare Python",
+            more * 1000,
+            25.0,
+            detail=f"bare Python {median(given['bare']) * 1000:.1f} ms",
+        )
+    ]

@@ -34,7 +34,9 @@ class Place:
             for number in range(clients):
                 secret = os.urandom(32)
                 public = crypto_scalarmult_base(secret)
-                shard = {f"secret{each}": os.urandom(value_letters // 2 + 1).hex()[:value_letters] for each in range(values)}
+                shard = {
+                    f"secret{each}": os.urandom(value_letters // 2 + 1).hex()[:value_letters] for each in range(values)
+                }
                 names.append(f'c{number} = "{identity.format_id(public)}"')
                 tables.append(f"[c{number}]")
                 tables.extend(f'{key} = "{value}"' for key, value in shard.items())

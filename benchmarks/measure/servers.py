@@ -45,7 +45,9 @@ class Server:
         self.pids = [self._process.pid, *children(self._process.pid)]
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._process.terminate()
         self._process.communicate(timeout=30)
 
@@ -66,9 +68,22 @@ def coffer(place: Place, *flags: str) -> Server:
     """coffer-server, one worker, all limits on but the one on connections of a source, as all load has one source."""
     return Server(
         "coffer",
-        [PROGRAMS / "coffer-server", "--key", place.server_key, "--companion", place.companion,
-         "--definition", place.definition, "--listen", "127.0.0.1:0", "--workers", "1",
-         "--max-connections-per-source", "20000", *flags],
+        [
+            PROGRAMS / "coffer-server",
+            "--key",
+            place.server_key,
+            "--companion",
+            place.companion,
+            "--definition",
+            place.definition,
+            "--listen",
+            "127.0.0.1:0",
+            "--workers",
+            "1",
+            "--max-connections-per-source",
+            "20000",
+            *flags,
+        ],
     )
 
 
@@ -80,18 +95,37 @@ def limit(place: Place) -> Server:
     )
 
 
-def load(server: Server, place: Place, sessions: int, width: int = 16, clients: Path | None = None,
-         *flags: str) -> dict[str, Any]:
+def load(
+    server: Server, place: Place, sessions: int, width: int = 16, clients: Path | None = None, *flags: str
+) -> dict[str, Any]:
     """Run so many sessions against the server; return what the load generator counted. Every one must succeed."""
     done = subprocess.run(
-        [LOAD / "load", "--connect", server.address, "--server", place.server, "--clients", clients or place.clients,
-         "--sessions", str(sessions), "--width", str(width), *flags],
-        capture_output=True, text=True,
+        [
+            LOAD / "load",
+            "--connect",
+            server.address,
+            "--server",
+            place.server,
+            "--clients",
+            clients or place.clients,
+            "--sessions",
+            str(sessions),
+            "--width",
+            str(width),
+            *flags,
+        ],
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         raise RuntimeError(f"{server.name}: {done.stdout} {done.stderr}")
     counted: dict[str, Any] = json.loads(done.stdout)
     return counted
+
+
+def cpu_of(pid: int) -> float:
+    """User and system seconds of a process and its children so far."""
+    return sum(_cpu(each) for each in (pid, *children(pid)))
 
 
 def children(pid: int) -> list[int]:

@@ -83,11 +83,24 @@ def loading(clients: int = 100_000) -> list[Row]:
             quiet, meanwhile = _p99(server, place, few), _p99_while_loading(server, place, few)
     sealed = _sealed_bytes(place)
     return [
-        Row(f"loading {clients:,} clients, CPU beside tomli alone", ratio(given, "load", "tomli"), 3.0,
-            detail=f"{median(given['load']):.1f} s"),
-        Row(f"memory for {clients:,} clients, beside sealed shards and ids", held / sealed, 2.0,
-            detail=f"{held / 2**20:.1f} MiB for {sealed / 2**20:.1f} MiB"),
-        Row("p99 while loading, ms more than quiet", (meanwhile - quiet) / 1000, 5.0, detail=f"{quiet / 1000:.1f} ms quiet"),
+        Row(
+            f"loading {clients:,} clients, CPU beside tomli alone",
+            ratio(given, "load", "tomli"),
+            3.0,
+            detail=f"{median(given['load']):.1f} s",
+        ),
+        Row(
+            f"memory for {clients:,} clients, beside sealed shards and ids",
+            held / sealed,
+            2.0,
+            detail=f"{held / 2**20:.1f} MiB for {sealed / 2**20:.1f} MiB",
+        ),
+        Row(
+            "p99 while loading, ms more than quiet",
+            (meanwhile - quiet) / 1000,
+            5.0,
+            detail=f"{quiet / 1000:.1f} ms quiet",
+        ),
     ]
 
 
@@ -137,6 +150,32 @@ def _p99_while_loading(server: Server, place: Place, clients: Path) -> float:
     p99 = _p99(server, place, clients)
     loading.join()
     return p99
+
+
+def sizes() -> dict[str, float]:
+    """Server CPU of a session in microseconds, by the size of the shard."""
+    found = {}
+    for letters in (200, 1000, 4000, 16_000, 64_000):
+        with tempfile.TemporaryDirectory() as folder:
+            place = Place(Path(folder), FETCHERS, value_letters=letters)
+            with coffer(place) as server:
+                load(server, place, 200)
+                found[f"coffer, {letters / 1000:g} KB shard"] = cpu_a_session(server, place)() * 1e6
+    return found
+
+
+def widths() -> dict[str, float]:
+    """Server CPU of a session in microseconds, by how many sessions there are at once."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder), FETCHERS)
+        with coffer(place) as server:
+            for width in (1, 10, 100, 1000, 10_000):
+                sessions = max(SESSIONS, 2 * width)
+                before = server.cpu_seconds()
+                load(server, place, sessions, width, None, "--source", "127.0.0.2-127.0.0.50", "--deadline", "30")
+                found[f"coffer, {width:,} at once"] = (server.cpu_seconds() - before) / sessions * 1e6
+    return found
 
 
 def idle() -> list[Row]:
