@@ -29,8 +29,8 @@ lint: $(VENV)/.tooled  ## only the linters
 faults: $(VENV)/.tooled benchmarks/load/build/load  ## the fault tests at full size: some minutes under load
 	COFFER_FAULTS=full $(BIN)/python -m pytest tests/faults
 
-fuzz: $(VENV)/.tooled  ## hostile input to every parser, SECONDS=60 each
-	$(BIN)/python tests/fuzz/campaign.py --seconds $(SECONDS)
+fuzz:  ## hostile input to every parser, SECONDS=60 each
+	scripts/fuzz --seconds $(SECONDS)
 
 sanitize: $(VENV)/.tooled  ## every test, with the core built with AddressSanitizer and UBSan
 	scripts/sanitize $(TESTS)

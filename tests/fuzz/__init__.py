@@ -1,0 +1,1 @@
+"""Hostile input in quantity, for everything that takes bytes from outside."""
