@@ -223,7 +223,8 @@ class Master:
             return  # it is dying; whoever takes its place gets the newest table
 
     def _hear_worker(self, post: Post) -> None:
-        assert post.channel is not None
+        if post.channel is None:
+            return  # its death was heard first, in this very round
         try:
             said = post.channel.recv(64)
         except OSError:
