@@ -169,7 +169,7 @@ def widths() -> dict[str, float]:
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder), FETCHERS)
-        with coffer(place) as server:
+        with coffer(place, "--max-connections", "20000") as server:
             for width in (1, 10, 100, 1000, 10_000):
                 sessions = max(SESSIONS, 2 * width)
                 before = server.cpu_seconds()
