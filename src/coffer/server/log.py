@@ -2,12 +2,13 @@
 
 Rule 1: a line about a peer never holds a byte of what it sent, and there are only so many a second.
 Rule 2: a line is one write, so that lines of several processes do not mix, and a full pipe loses it
-rather than stop the server.
+rather than stop the server. It is asked first: to make it non-blocking would do so for all who share it.
 """
 
 from __future__ import annotations
 
 import os
+import select
 
 from coffer.program import escape
 
@@ -24,13 +25,17 @@ class Log:
         self._second = 0
         self._said = 0
         self._unsaid = 0
+        self._room = select.poll()
+        self._room.register(STDERR, select.POLLOUT)
 
     def share(self, workers: int) -> None:
         """Take this process's share of the ten lines a second."""
         self._allowance = max(1, PEER_LINES_A_SECOND // workers)
 
     def say(self, text: str) -> None:
-        """Write one line, whatever it costs to lose it."""
+        """Write one line, or lose it."""
+        if not self._room.poll(0):
+            return
         try:
             os.write(STDERR, f"coffer-server: {escape(text)}\n".encode(errors="backslashreplace"))
         except OSError:
