@@ -139,3 +139,16 @@ def test_the_example_hands_a_program_its_secrets_and_becomes_it(service: Service
     command[command.index("--") + 1 :] = ["sh", "-c", 'echo "$$ $GREETING"']
     program = subprocess.Popen(command, env=os.environ | keys | {name: server}, stdout=subprocess.PIPE, text=True)
     assert program.communicate()[0] == f"{program.pid} hello from coffer\n"
+
+
+def test_what_cannot_be_remembered_is_not_served(service: Service) -> None:
+    service.start()
+    state = Path(service.environment["STATE_DIRECTORY"])
+    state.rename(state.with_suffix(".gone"))
+    service.seal()
+    assert service.reload() == 78
+    assert "hello from coffer" in service.fetch()
+    state.with_suffix(".gone").rename(state)
+    assert service.reload() == 0
+    service.wait_for_line("serving serial 2")
+    assert service.stop() == 0

@@ -16,7 +16,7 @@ import signal
 import socket
 
 from coffer._core import Locker, memory_is_locked
-from coffer.errors import CofferError
+from coffer.errors import CofferError, OperatorError
 from coffer.server import control, state, systemd, table
 from coffer.server.deadlines import SESSION_SECONDS, now
 from coffer.server.loader import Loader
@@ -305,7 +305,15 @@ class Master:
         self._settle_reload()
 
     def _take(self, loaded: Loaded, fd: int) -> str:
-        """Make a loaded table the one that is served from now on; return the line that says so."""
+        """Make a loaded table the one that is served from now on; return the line that says so.
+
+        Raises OperatorError when the state directory cannot remember it: then a restart could go back behind it.
+        """
+        try:
+            state.save(self._settings.state_dir, loaded.stamp)
+        except OperatorError:
+            os.close(fd)
+            raise
         new = table.map_sealed(fd, self._locker)
         line = f"serving serial {loaded.stamp.serial}: {loaded.clients} clients, {loaded.values} values"
         if self._table is not None:
@@ -315,7 +323,6 @@ class Master:
         else:
             self._log.say(line)
         self._table, self._table_fd, self._last = new, fd, loaded.stamp
-        state.save(self._settings.state_dir, loaded.stamp)
         return line
 
     def _settle_reload(self) -> None:
