@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from house import House
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
@@ -25,11 +26,15 @@ class Outcome(NamedTuple):
 Run = Callable[..., Outcome]
 
 
+def environment_in(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COFFER_")}
+    return kept | {"PATH": f"{SCRIPTS}:{os.environ['PATH']}", "HOME": str(folder), "LC_ALL": "C.UTF-8"}
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """An environment without coffer's variables, in which the programs are found."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("COFFER_")}
-    return kept | {"PATH": f"{SCRIPTS}:{os.environ['PATH']}", "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+    return environment_in(tmp_path)
 
 
 @pytest.fixture
@@ -49,3 +54,39 @@ def run(tmp_path: Path, environment: dict[str, str]) -> Run:
         return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run
+
+
+TABLES = """
+[web]
+PASSWORD = "tulip \\n"
+PORT = 5432
+DEBUG = false
+RATIO = 0.5
+SINCE = 2026-01-02T03:04:05Z
+[worker]
+TOKEN = "bluebell"
+"""
+
+
+def start_house(folder: Path, environment: dict[str, str]) -> House:
+    house = House(folder, environment)
+    house.seal(TABLES)
+    house.start()
+    return house
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A server that is up, with ``TABLES`` for ``web`` and ``worker``; tests that share it leave it as it is."""
+    folder = tmp_path_factory.mktemp("house")
+    house = start_house(folder, environment_in(folder))
+    yield house
+    house.stop()
+
+
+@pytest.fixture
+def own_house(tmp_path: Path, environment: dict[str, str]) -> Iterator[House]:
+    """The same in the folder of one test, which may change and stop it."""
+    house = start_house(tmp_path, environment)
+    yield house
+    house.stop()
