@@ -9,9 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
-from running import Client, Limit, build, write_clients, write_private
-
 from peer.boxes import public
+
+from .running import Client, Limit, build, write_clients, write_private
 
 SIZES = [1, 2, 255, 256, 1024, 65_279]
 

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from running import Client, Limit, load, write_clients, write_private
 
 from peer import deed
 from peer.boxes import public
@@ -22,6 +21,8 @@ from peer.fault import Unanswered
 from peer.identity import Address, save_key
 from peer.response import encode
 from peer.wire import ANSWERS, ClientSession
+
+from .running import Client, Limit, load, write_clients, write_private
 
 QUICK_DEEDS = [name for name, deed in DEEDS.items() if not deed.is_slow]
 

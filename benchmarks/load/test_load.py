@@ -10,14 +10,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from listener import Listener
-from running import Client, Limit, finish_load, load, start_load, write_clients
 
 from peer import fault
 from peer.boxes import public
 from peer.identity import format_id
-from peer.server import Server
+from peer.server import Conversation, Server
 from peer.tricks import TRICKS
+from peer.wire import Kind, Shared, pack, seal, session_keys
+
+from .listener import Listener
+from .running import Client, Limit, finish_load, load, start_load, write_clients
 
 FAILURES = {
     "local", "connect_refused", "reset_before_link", "closed_before_link", "reset_after_link", "closed_after_link",
@@ -89,6 +91,26 @@ def test_no_trick_of_a_server_passes_for_an_answer(
         assert set(happened) <= REFUSED
     elif trick.conclusion is fault.Unanswered:
         assert set(happened) <= UNANSWERED
+    elif "utf" not in name:  # load does not read the text of an Error
+        assert not REFUSED & set(happened), happened
+
+
+def test_a_low_order_ephemeral_of_the_server_is_refused_even_if_its_frames_would_open(
+    programs: Path, tmp_path: Path, s: bytes, server_id: str
+) -> None:
+    def manner(talk: Conversation) -> None:
+        talk.take_hello()
+        session = talk.session
+        session.fresh = bytes(32) + os.urandom(24)
+        shared = Shared(session.asked.with_client, session.asked.with_ephemeral, bytes(32))
+        session.keys = session_keys(session.S, session.hello, Kind.LINK, session.fresh, shared)
+        talk.stream.send(pack(Kind.LINK, session.fresh + seal(session.keys.down, Kind.LINK, b"")))
+        talk.stream.end(1.0)
+
+    file = write_clients(tmp_path / "one", [Client(os.urandom(32))])
+    with Server([s], {}, manner) as server:
+        done = load(programs, (address(server), server_id), "--clients", file, "--sessions", 1)
+    assert kinds(done.figures["failures_by"]) == {"bad_box": 1}
 
 
 def test_there_are_tricks() -> None:

@@ -4,8 +4,9 @@ import time
 from pathlib import Path
 
 import pytest
-from listener import Listener
-from running import Client, Limit, finish_load, load, start_load, write_clients
+
+from .listener import Listener
+from .running import Client, Limit, finish_load, load, start_load, write_clients
 
 
 def test_idle_connections_are_kept_at_their_number_and_timed(programs: Path, server_id: str) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import Client, Limit, load, write_clients
+
+from .running import Client, Limit, load, write_clients
 
 README = (Path(__file__).parent / "README.md").read_text()
 

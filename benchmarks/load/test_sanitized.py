@@ -7,15 +7,16 @@ import os
 from pathlib import Path
 
 import pytest
-from running import Client, Limit, build, load, write_clients
-from test_limit import QUICK_DEEDS, where
-from test_wire import VECTORS, make_frames
 
 from peer import deed
 from peer.boxes import public
 from peer.deeds import DEEDS
 from peer.server import Server
 from peer.tricks import TRICKS
+
+from .running import Client, Limit, build, load, write_clients
+from .test_limit import QUICK_DEEDS, where
+from .test_wire import VECTORS, make_frames
 
 
 @pytest.fixture(scope="module")
