@@ -11,6 +11,7 @@ Rule 3: a length from outside is checked before anything is read or allocated by
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EINTR, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
@@ -95,7 +96,7 @@ def memory_is_locked():
 def harden():
     """Keep this process out of core dumps and ptrace, and from ever gaining privileges. Raises OSError."""
     if prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 or prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        raise OSError(errno, "prctl")
+        PyErr_SetFromErrno(OSError)
 
 
 # ---- hashes, ids
@@ -300,7 +301,7 @@ cdef class Keypair:
         if crypto_scalarmult_base(public, self._secret.data) != 0:
             raise RuntimeError("libsodium: no public key for this secret key")
         if sodium_mprotect_readonly(self._secret.data) != 0:
-            raise OSError(errno, "mprotect")
+            PyErr_SetFromErrno(OSError)
         sodium_stackzero(STACK)
         self.public = public[:KEY]
         return 0
@@ -444,7 +445,7 @@ cdef int _write_all(int fd, const unsigned char *data, size_t length) except -1:
         if put < 0 and errno == EINTR:
             continue
         if put < 0:
-            raise OSError(errno, "write")
+            PyErr_SetFromErrno(OSError)
         done += put
     return 0
 
@@ -460,7 +461,12 @@ cdef int _check_comment(const unsigned char *line, size_t length, str where) exc
 cdef int _decode_base64(unsigned char *out, size_t size, const unsigned char *text, size_t length,
                         size_t digits, str where) except -1:
     cdef size_t decoded = 0
-    if length != digits or sodium_base642bin(
+    cdef unsigned char seen = 0
+    cdef size_t at
+    for at in range(length):
+        seen |= text[at]
+    # libsodium takes some bytes over 127 for letters, where char is signed.
+    if length != digits or seen > 127 or sodium_base642bin(
             out, size, <const char *> text, length, NULL, &decoded, NULL,
             sodium_base64_VARIANT_ORIGINAL) != 0 or decoded != size:
         raise KeyFileError(f"{where}: the key is not base64 of {size} bytes")
@@ -583,7 +589,8 @@ cdef int _hello_nonce(unsigned char *nonce, const char *personal, const unsigned
     cdef unsigned char named[3 * KEY]
     memcpy(named, ephemeral, KEY)
     memcpy(named + KEY, server, KEY)
-    memcpy(named + 2 * KEY, client, client_length)
+    if client_length:
+        memcpy(named + 2 * KEY, client, client_length)
     return _blake(nonce, NONCE, personal, named, 2 * KEY + client_length)
 
 
@@ -608,7 +615,8 @@ cdef class _Channel:
         cdef bytes frame = PyBytes_FromStringAndSize(NULL, HEADER + content)
         cdef unsigned char *out = <unsigned char *> PyBytes_AS_STRING(frame)
         _header(out, content, kind)
-        memcpy(out + HEADER, lead, lead_length)
+        if lead_length:
+            memcpy(out + HEADER, lead, lead_length)
         _nonce(nonce, kind)
         if crypto_box_easy_afternm(out + HEADER + lead_length, body, length, nonce, key) != 0:
             raise RuntimeError("libsodium: crypto_box failed")
@@ -967,7 +975,7 @@ cdef class Locker:
         self._key = _Guarded(KEY)
         randombytes_buf(self._key.data, KEY)
         if sodium_mprotect_readonly(self._key.data) != 0:
-            raise OSError(errno, "mprotect")
+            PyErr_SetFromErrno(OSError)
 
     def relock(self):
         """Lock the memory again: locks do not survive a fork."""
@@ -1113,7 +1121,7 @@ cdef class Table:
         """Map the table at ``fd``. Raises OSError, and ValueError for what TableWriter did not write."""
         cdef struct_stat status
         if fstat(fd, &status) != 0:
-            raise OSError(errno, "fstat")
+            PyErr_SetFromErrno(OSError)
         if <size_t> status.st_size < sizeof(Head):
             raise ValueError("not a table")
         self._locker = locker
@@ -1121,7 +1129,7 @@ cdef class Table:
         self._map = mmap(NULL, self._size, PROT_READ, MAP_SHARED, fd, 0)
         if self._map == MAP_FAILED:
             self._map = NULL
-            raise OSError(errno, "mmap")
+            PyErr_SetFromErrno(OSError)
         madvise(self._map, self._size, MADV_DONTDUMP)
         self._lay_out()
 
