@@ -589,8 +589,7 @@ cdef int _hello_nonce(unsigned char *nonce, const char *personal, const unsigned
     cdef unsigned char named[3 * KEY]
     memcpy(named, ephemeral, KEY)
     memcpy(named + KEY, server, KEY)
-    if client_length:
-        memcpy(named + 2 * KEY, client, client_length)
+    memcpy(named + 2 * KEY, client, client_length)
     return _blake(nonce, NONCE, personal, named, 2 * KEY + client_length)
 
 
