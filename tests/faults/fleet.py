@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from running import Client, write_clients
+
 from peer import envelope, response
 from peer.boxes import public
 from peer.identity import Address, format_id, save_key
-from running import Client, write_clients
 
 Shard = dict[str, str | int]
 
@@ -24,6 +25,7 @@ class Fleet:
     def __init__(self, folder: Path, clients: int = 20) -> None:
         self.folder = folder
         self.server, self.companion = os.urandom(32), os.urandom(32)
+        self.canary = os.urandom(18)  # stands in every value, so that one look finds any of them
         self.clients = {f"client-{number}": os.urandom(32) for number in range(clients)}
         self.serial = itertools.count(1)
         self.key, self.definition = folder / "server.key", folder / "coffer.sealed"
@@ -42,13 +44,17 @@ class Fleet:
 
     def shard(self, name: str, flavour: str) -> Shard:
         digest = hashlib.blake2b(f"{flavour} {name}".encode(), digest_size=48, key=self.companion).hexdigest()
-        return {"flavour": flavour, "password": digest[:48], "token": digest[48:], "port": 5432}
+        mark = self.canary.hex()
+        return {"flavour": flavour, "password": mark + digest[:48], "token": digest[48:] + mark, "port": 5432}
 
     def text(self, flavour: str) -> str:
         """Return the definition, TOML."""
         lines = ["[clients]", *(f'{name} = "{format_id(public(c))}"' for name, c in self.clients.items())]
         for name in self.clients:
-            lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in self.shard(name, flavour).items())]
+            lines += [
+                f"[{name}]",
+                *(f"{key} = {json.dumps(value)}" for key, value in self.shard(name, flavour).items()),
+            ]
         return "\n".join(lines) + "\n"
 
     def seal(self, text: str, serial: int | None = None, *, companion: bytes = b"", server: bytes = b"") -> bytes:
