@@ -1,0 +1,31 @@
+"""Names as people type them: ``CLIENT.KEY``, and what they may have meant by one that is not there."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from coffer.errors import SettingsError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+SHOWN_LIMIT = 8
+
+
+def split(name: str) -> tuple[str, str]:
+    """Return client and key of ``CLIENT.KEY``; the key may hold further dots. Raises SettingsError."""
+    client, _, key = name.partition(".")
+    if not client or not key:
+        raise SettingsError(f"{name}: not of the form CLIENT.KEY", "web.PASSWORD is the value PASSWORD of client web")
+    return client, key
+
+
+def near(name: str, names: Collection[str], what: str) -> str:
+    """Return a hint: the names closest to ``name``, or all of them if they are few."""
+    close = get_close_matches(name, names, n=3)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    if len(names) <= SHOWN_LIMIT:
+        return f"{what}: {', '.join(names) or 'none'}"
+    return f"it has {len(names):,} {what}, and none is named like that"
