@@ -1,10 +1,12 @@
-"""How findings look: one line each, ``FILE:LINE:COLUMN: error: …`` as compilers write it, and a hint under it."""
+"""How findings look: a line each, ``FILE:LINE:COLUMN: error: …`` as compilers write it, its hint below; or JSON."""
 
 from __future__ import annotations
 
+import json
 import sys
 
-from coffer.companion.terminal import PROGRAM, count
+from coffer.companion.terminal import PROGRAM, count, say
+from coffer.lint import Advice, lint
 from coffer.program import escape, report
 
 TYPE_CHECKING = False
@@ -12,33 +14,71 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TextIO
 
+    from coffer.definition import Definition
     from coffer.errors import DefinitionError, Finding
+
+SCHEMA = 1
 
 
 def refuse(error: DefinitionError) -> int:
     """Show on stderr why a definition is refused; return the exit code."""
-    write(error.findings, sys.stderr)
+    write_text(error.findings, sys.stderr)
     number = count(len(error.findings), "finding")
     report(PROGRAM, f"{error.findings[0].file}: refused for {number}; nothing was changed")
     return error.exit_code
 
 
-def write(findings: Iterable[Finding], stream: TextIO) -> None:
-    """Write findings as lines of text."""
+def mention_advice(checked: Definition, text: str, path: str) -> None:
+    """Say in one line, if so, that ``check`` has advice on what was sealed."""
+    number = len(lint(checked, text, path))
+    if number:
+        say(f"{count(number, 'warning')}; to see {'it' if number == 1 else 'them'}: coffer-companion check {path}")
+
+
+def write_text(findings: Iterable[Finding], stream: TextIO) -> None:
+    """Write each finding as a line, and its hint as another."""
     for finding in findings:
-        stream.write(f"{format_line(finding)}\n")
+        stream.write(f"{_format_line(finding)}\n")
         if finding.hint:
             stream.write(f"  hint: {escape(finding.hint)}\n")
 
 
-def format_line(finding: Finding) -> str:
-    """Return place, weight and reason in one line."""
+def write_json(findings: Iterable[Finding], stream: TextIO) -> None:
+    """Write all findings as one JSON object."""
+    entries = [
+        {
+            "severity": _severity(finding),
+            "rule": _rule(finding),
+            "file": finding.file,
+            "line": finding.line,
+            "column": finding.column,
+            "table": finding.table,
+            "key": finding.key,
+            "message": finding.reason,
+            "hint": finding.hint,
+        }
+        for finding in findings
+    ]
+    json.dump({"schema": SCHEMA, "findings": entries}, stream, indent=2)
+    stream.write("\n")
+
+
+def _format_line(finding: Finding) -> str:
     place = finding.file if finding.line is None else f"{finding.file}:{finding.line}:{finding.column}"
-    return escape(f"{place}: error: {describe(finding)}")
+    rule = f" ({_rule(finding)})" if isinstance(finding, Advice) else ""
+    return escape(f"{place}: {_severity(finding)}: {_describe(finding)}{rule}")
 
 
-def describe(finding: Finding) -> str:
+def _describe(finding: Finding) -> str:
     """Return the finding without its file and line: ``[table] key: reason``."""
     if finding.table is None and finding.key is None:
         return finding.reason
     return str(finding).removeprefix(f"{finding.file}: ")
+
+
+def _severity(finding: Finding) -> str:
+    return "warning" if isinstance(finding, Advice) else "error"
+
+
+def _rule(finding: Finding) -> str:
+    return finding.rule if isinstance(finding, Advice) else "definition"

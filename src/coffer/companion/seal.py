@@ -7,6 +7,7 @@ import sys
 import time
 
 from coffer import envelope, files
+from coffer.companion.findings import mention_advice
 from coffer.companion.keys import load_companion_key, load_key, read_id
 from coffer.companion.reading import armour_limit, name, read
 from coffer.companion.sealed import Sealed, Sealer
@@ -31,7 +32,8 @@ def seal(options: Namespace) -> int:
     if not server:
         raise SettingsError("for which server?", "--server ID: its id, which coffer-companion id FILE prints")
     sealer = Sealer(keypair, server, options.definition_limit)
-    sealer.seal(text, name(options.definition), options.output, _serial(old, options.new), replaces)
+    checked = sealer.seal(text, name(options.definition), options.output, _serial(old, options.new), replaces)
+    mention_advice(checked, text.decode(), options.output)
     return 0
 
 

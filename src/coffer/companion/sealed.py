@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from coffer import definition, envelope, files
 from coffer._core import Keypair
+from coffer.companion.document import Document
 from coffer.companion.keys import load_companion_key
 from coffer.companion.reading import is_sealed, name, read
 from coffer.companion.terminal import count, say
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from coffer.definition import Definition
 
 SEALED_MODE = 0o644
+
+
+class ChangedMeanwhileError(OperatorError):
+    """The file is no longer what was read."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +53,22 @@ class Sealer:
             companion=self.keypair.public,
         )
 
-    def seal(self, text: bytes, source: str, path: str, serial: int, replaces: bytes | None) -> None:
-        """Check and seal ``text``, put it at ``path`` in place of the bytes ``replaces``, and say what it holds.
+    def armour(self, text: bytes, source: str, serial: int) -> tuple[bytes, Definition]:
+        """Check and seal ``text``; return what is to be written, and what it holds. Raises OperatorError."""
+        checked = self.check(text, source)
+        if serial > envelope.SERIAL_LIMIT:
+            raise EnvelopeError(f"{source}: after the last serial there is no other")
+        return envelope.format_armour(envelope.seal(text, self.keypair, self.server, serial)), checked
+
+    def seal(self, text: bytes, source: str, path: str, serial: int, replaces: bytes | None) -> Definition:
+        """Check and seal ``text``, put it at ``path`` in place of the bytes ``replaces``, say and return what it holds.
 
         ``replaces`` is None for a new file. Raises DefinitionError and OperatorError; then nothing has changed.
         """
-        checked = self.check(text, source)
-        if serial > envelope.SERIAL_LIMIT:
-            raise EnvelopeError(f"{path}: has the last serial there is")
-        armour = envelope.format_armour(envelope.seal(text, self.keypair, self.server, serial))
+        armour, checked = self.armour(text, source, serial)
         _replace(path, armour, replaces)
-        clients = checked.clients.values()
-        values = sum(len(client.shard) for client in clients)
-        say(
-            f"sealed {path}: {count(len(clients), 'client')}, {count(values, 'value')}, "
-            f"serial {serial}, {count(len(armour), 'byte')}"
-        )
+        say(f"sealed {path}: {summary(checked)}, serial {serial}, {count(len(armour), 'byte')}")
+        return checked
 
 
 class Sealed:
@@ -81,10 +86,15 @@ class Sealed:
         """Return what the text says. Raises DefinitionError."""
         return self.sealer.check(self.text, name(self.path))
 
-    def replace(self, text: str, *, server: bytes | None = None) -> None:
+    def document(self) -> Document:
+        """Return the text, to be changed. Raises DefinitionError if it was sealed unchecked by something else."""
+        self.definition()
+        return Document(self.text)
+
+    def replace(self, text: str, *, server: bytes | None = None) -> Definition:
         """Seal ``text`` with the next serial in place of what was read, for another server if one is given."""
         sealer = Sealer(self.sealer.keypair, server, self.sealer.limit_bytes) if server else self.sealer
-        sealer.seal(text.encode(), self.path, self.path, self.envelope.serial + 1, self._raw)
+        return sealer.seal(text.encode(), self.path, self.path, self.envelope.serial + 1, self._raw)
 
 
 def load(options: Namespace) -> Sealed:
@@ -98,6 +108,21 @@ def load(options: Namespace) -> Sealed:
     return Sealed(options.file, raw, load_companion_key(options, options.file), options.definition_limit)
 
 
+def load_any(options: Namespace, path: str) -> tuple[Definition, Sealed | None]:
+    """Return the definition in a file, sealed or in clear, and what it was sealed in. Raises OperatorError."""
+    raw = read(path, options.definition_limit)
+    if is_sealed(raw):
+        sealed = Sealed(path, raw, load_companion_key(options, path), options.definition_limit)
+        return sealed.definition(), sealed
+    return definition.parse(raw, source=name(path), limit_bytes=options.definition_limit), None
+
+
+def summary(checked: Definition) -> str:
+    """Return how much a definition holds, in words."""
+    values = sum(len(client.shard) for client in checked.clients.values())
+    return f"{count(len(checked.clients), 'client')}, {count(values, 'value')}"
+
+
 def _decode(text: bytes, source: str) -> str:
     try:
         return text.decode()
@@ -109,7 +134,9 @@ def _replace(path: str, data: bytes, expected: bytes | None) -> None:
     with _directory_locked(path):
         found, mode = _current(path)
         if found != expected:
-            raise OperatorError(f"{path}: somebody changed it meanwhile; it is left as they made it", "do it again")
+            raise ChangedMeanwhileError(
+                f"{path}: somebody changed it meanwhile; it is left as they made it", "do it again"
+            )
         files.save(path, data, mode=mode)
 
 
