@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import cache
 
 from coffer._core import Keypair
 from coffer.companion.terminal import ask_hidden, say
@@ -38,14 +39,21 @@ def show_id(options: Namespace) -> int:
     return 0
 
 
+@cache
 def load_key(path: str, passphrase_file: str | None) -> Keypair:
-    """Return the keypair in a key file; a passphrase is read from its file, or asked for. Raises KeyFileError."""
+    """Return the keypair in a key file; a passphrase is read from its file, or asked for, once. Raises KeyFileError."""
     return load_keypair(path, lambda: _passphrase(path, passphrase_file))
 
 
 def load_companion_key(options: Namespace, beside: str) -> Keypair:
     """Return the companion's keypair: of ``--key``, of the environment, or of the folder that ``beside`` is in."""
-    return load_key(options.key or os.environ.get(KEY_VARIABLE) or _key_beside(beside), options.passphrase_file)
+    return load_key(find_companion_key(options, beside), options.passphrase_file)
+
+
+def find_companion_key(options: Namespace, beside: str) -> str:
+    """Return the path of the companion's key file. Raises SettingsError if nothing names it."""
+    path: str = options.key or os.environ.get(KEY_VARIABLE) or _key_beside(beside)
+    return path
 
 
 def read_id(text: str, flag: str) -> bytes:

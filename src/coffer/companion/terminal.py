@@ -37,6 +37,18 @@ def ask_hidden(what: str, hint: str) -> str:
         raise SettingsError(f"{what}: what was typed is not UTF-8", hint) from None
 
 
+def ask_to_go_on(question: str) -> bool:
+    """Whether the answer on the terminal is anything but q; without a terminal, False."""
+    try:
+        with open(TERMINAL, encoding="utf-8", errors="replace") as source, open(TERMINAL, "w") as target:
+            target.write(question)
+            target.flush()
+            answer = source.readline()
+    except OSError:
+        return False
+    return answer != "" and not answer.lower().startswith("q")
+
+
 def _check_terminal(what: str, hint: str) -> None:
     """getpass would fall back to stdin, and echo."""
     try:

@@ -1,0 +1,43 @@
+"""The values found so far in a file of another program, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+from coffer.errors import DefinitionError, Finding
+from coffer.shard import fault_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from coffer.shard import Value
+
+
+class Collected:
+    """Filled by a reader; ``finish()`` returns all values or raises all findings. No finding holds a value."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._values: dict[str, Value] = {}
+        self._findings: list[Finding] = []
+
+    def add(self, key: str, value: Any, line: int | None = None) -> None:
+        """Take a value, or find out why it is none."""
+        if key in self._values:
+            self.refuse("comes twice", key=key, line=line)
+        elif value is None:
+            self.refuse("null is not a value", key=key, line=line, hint='write "" if it is empty on purpose')
+        elif fault := fault_of(key, value):
+            self.refuse(fault, key=key, line=line)
+        else:
+            self._values[key] = value
+
+    def refuse(self, reason: str, *, key: str | None = None, line: int | None = None, hint: str | None = None) -> None:
+        column = None if line is None else 1
+        self._findings.append(Finding(self._source, reason, key=key, line=line, column=column, hint=hint))
+
+    def finish(self) -> dict[str, Value]:
+        """Raises DefinitionError."""
+        if self._findings:
+            first = self._findings[0]
+            raise DefinitionError(str(first), first.hint, findings=tuple(self._findings))
+        return self._values

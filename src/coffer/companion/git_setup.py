@@ -1,0 +1,57 @@
+"""``git-setup``: have git show and merge sealed definitions, in this clone."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+
+from coffer.companion.keys import find_companion_key
+from coffer.companion.terminal import say
+from coffer.errors import OperatorError, SettingsError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+ATTRIBUTES = "diff=coffer merge=coffer"
+
+
+def git_setup(options: Namespace) -> int:
+    """Write .gitattributes, which is for everybody, and this clone's configuration, which names the key."""
+    attributes = os.path.join(_git("rev-parse", "--show-toplevel"), ".gitattributes")
+    flags = ["--key", os.path.abspath(find_companion_key(options, ""))]
+    if options.passphrase_file is not None:
+        flags += ["--passphrase-file", os.path.abspath(options.passphrase_file)]
+    _git("config", "diff.coffer.textconv", shlex.join(["coffer-companion", "textconv", *flags, *_values(options)]))
+    _git("config", "merge.coffer.name", "sealed definitions, by client and key")
+    _git("config", "merge.coffer.driver", f"{shlex.join(['coffer-companion', 'merge', *flags])} --path %P %O %A %B")
+    _add_line(attributes, f"{options.pattern} {ATTRIBUTES}\n")
+    say(f"git diff, log and merge read {options.pattern} from now on, in this clone; others run git-setup in theirs")
+    say(f"to keep in git: {attributes}")
+    return 0
+
+
+def _values(options: Namespace) -> list[str]:
+    return ["--values"] if options.values else []
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    except FileNotFoundError:
+        raise SettingsError("git is not installed") from None
+    if done.returncode:
+        raise SettingsError(f"git {arguments[0]}: {done.stderr.strip().removeprefix('fatal: ')}")
+    return done.stdout.removesuffix("\n")
+
+
+def _add_line(path: str, line: str) -> None:
+    try:
+        with open(path, "a+", encoding="utf-8", errors="surrogateescape") as file:
+            file.seek(0)
+            text = file.read()
+            if line not in text.splitlines(keepends=True):
+                file.write(line if text.endswith("\n") or not text else f"\n{line}")
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,128 @@
+"""``set``, ``unset`` and ``get``: single values of a sealed definition.
+
+Rule: a value comes from a hidden prompt, stdin, a file or chance, never from the command line, where every user
+of the machine could read it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+import sys
+
+import tomli
+
+from coffer.companion.findings import write_text
+from coffer.companion.names import near, split
+from coffer.companion.reading import STDIN, name, read
+from coffer.companion.sealed import load, load_any
+from coffer.companion.terminal import ask_hidden, count, say
+from coffer.errors import MissingNameError, OperatorError
+from coffer.lint import Advice, lint
+from coffer.message import SHARD_LIMIT_BYTES
+from coffer.shard import format_value, kind_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from coffer.companion.document import Document
+    from coffer.definition import Definition
+    from coffer.shard import Value
+
+ALPHABET = string.ascii_letters + string.digits
+
+
+def set_values(options: Namespace) -> int:
+    """Give one value to every name that is given, and seal."""
+    sealed = load(options)
+    document = sealed.document()
+    names = [split(each) for each in options.name]
+    for client, _ in names:
+        document.check_client(client)
+    value = _value(options)
+    changes = [_set(document, client, key, value) for client, key in names]
+    if not any(changes):
+        say(f"{options.file}: unchanged")
+        return 0
+    text = document.format()
+    checked = sealed.replace(text)
+    write_text(_advice(checked, text, options.file, names), sys.stderr)
+    return 0
+
+
+def unset_values(options: Namespace) -> int:
+    """Take values away, all or none, and seal."""
+    sealed = load(options)
+    document = sealed.document()
+    for each in options.name:
+        document.unset(*split(each))
+    sealed.replace(document.format())
+    return 0
+
+
+def get_value(options: Namespace) -> int:
+    """Print one value as it is; on a terminal, with a line end."""
+    client, key = split(options.name)
+    clients = load_any(options, options.file)[0].clients
+    if client not in clients:
+        raise MissingNameError(f"no client named {client}", near(client, clients, "clients"))
+    shard = clients[client].shard
+    if key not in shard:
+        raise MissingNameError(f"{client} has no value named {key}", near(key, shard, "its values"))
+    sys.stdout.buffer.write((format_value(shard[key]) + ("\n" if sys.stdout.isatty() else "")).encode())
+    return 0
+
+
+def _set(document: Document, client: str, key: str, value: Value) -> bool:
+    """Set a value, say what that changes, and return whether it changes anything."""
+    old = document.values(client).get(key)
+    if old is None:
+        what = "new"
+    elif type(old) is type(value) and old == value:
+        what = "the same as before"
+    elif kind_of(old) != kind_of(value):
+        what = f"changed, and {kind_of(value)} where {kind_of(old)} was (--toml takes numbers, booleans and dates)"
+    else:
+        what = "changed"
+    document.set(client, key, value)
+    say(f"{client}.{key}: {what}")
+    return what != "the same as before"
+
+
+def _advice(checked: Definition, text: str, path: str, names: list[tuple[str, str]]) -> list[Advice]:
+    """Return what there is to say of the values just set. Who sets several at once means them to be the same."""
+    advice = [each for each in lint(checked, text, path) if (each.table, each.key) in names]
+    return [each for each in advice if len(names) == 1 or each.rule != "shared-value"]
+
+
+def _value(options: Namespace) -> Value:
+    if options.generate:
+        return "".join(secrets.choice(ALPHABET) for _ in range(options.generate))
+    if options.stdin or options.value_file is not None:
+        text = _read_value(STDIN if options.stdin else options.value_file)
+    else:
+        text = ask_hidden(f"value of {', '.join(options.name)}", "--stdin, --value-file FILE or --generate 32")
+        say(f"{count(len(text), 'character')}")
+    return _parse_toml(text) if options.toml else text
+
+
+def _read_value(path: str) -> str:
+    """Return a file's text. What has one line only loses its line end; what has more is kept byte for byte."""
+    try:
+        text = read(path, SHARD_LIMIT_BYTES).decode()
+    except UnicodeDecodeError:
+        raise OperatorError(f"{name(path)}: not UTF-8, which a value is", "encode it, as base64 perhaps") from None
+    line = text.removesuffix("\n").removesuffix("\r")
+    return text if "\n" in line else line
+
+
+def _parse_toml(text: str) -> Value:
+    try:
+        tables = tomli.loads(f"value = {text}")
+    except (tomli.TOMLDecodeError, ValueError, RecursionError):
+        tables = {}
+    if list(tables) != ["value"] or isinstance(tables["value"], list | dict):
+        raise OperatorError("not one TOML value", "--toml takes 3, 2.5, true, 2027-01-31 or a string in quotes")
+    value: Value = tables["value"]
+    return value
