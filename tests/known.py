@@ -11,7 +11,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from coffer._core import Keypair, Responder, ServerChannel
+from coffer._core import Keypair, Responder
+from serving import FixedSalt
 
 VECTORS = Path(__file__).parent / "vectors"
 
@@ -66,23 +67,6 @@ def keypair(name: str) -> Keypair:
     return read_keypair(key_text(KEYS[name]))
 
 
-class FixedSalt:
-    """A Responder whose R is that of the vectors, so that a whole session comes out the known one."""
-
-    def __init__(self, responder: Responder, salt: bytes = KEYS["R"]) -> None:
-        self._responder = responder
-        self._salt = salt
-
-    def open_hello(self, body: bytes) -> FixedSaltChannel:
-        return FixedSaltChannel(self._responder.open_hello(body), self._salt)
-
-
-class FixedSaltChannel:
-    def __init__(self, channel: ServerChannel, salt: bytes) -> None:
-        self._salt = salt
-        self.client = channel.client
-        self.open, self.seal, self.seal_shard = channel.open, channel.seal, channel.seal_shard
-        self._answer = channel.answer
-
-    def answer(self, kind: int, body: bytes = b"") -> bytes:
-        return self._answer(kind, body, salt=self._salt)
+def with_known_salt(responder: Responder) -> FixedSalt:
+    """Return a responder whose R is that of the vectors, so that a whole session comes out the known one."""
+    return FixedSalt(responder, KEYS["R"])

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from coffer._core import Keypair, Locker, Responder, Table, TableWriter
+from coffer._core import Keypair, Locker, Responder, ServerChannel, Table, TableWriter
 from coffer.protocol import ClientSession, ServerSession
 
 Shards = dict[str, tuple[Iterable[bytes], bytes]]
@@ -66,3 +66,25 @@ def talk(client: ClientSession, server: ServerSession) -> list[bytes]:
     while said[-1]:
         said.append(ends[(len(said) - 1) % 2].receive(said[-1]))
     return said[:-1]
+
+
+class FixedSalt:
+    """A Responder with an R of the test's."""
+
+    def __init__(self, responder: Responder, salt: bytes) -> None:
+        self._responder = responder
+        self._salt = salt
+
+    def open_hello(self, body: bytes) -> FixedSaltChannel:
+        return FixedSaltChannel(self._responder.open_hello(body), self._salt)
+
+
+class FixedSaltChannel:
+    def __init__(self, channel: ServerChannel, salt: bytes) -> None:
+        self._answer = channel.answer
+        self._salt = salt
+        self.client = channel.client
+        self.open, self.seal, self.seal_shard = channel.open, channel.seal, channel.seal_shard
+
+    def answer(self, kind: int, body: bytes = b"") -> bytes:
+        return self._answer(kind, body, salt=self._salt)

@@ -17,7 +17,7 @@ from coffer.errors import FrameError, OpenError
 from coffer.message import Kind
 from coffer.protocol import ClientSession
 from forging import flip
-from known import FRAMES, KEYS, LOW_ORDER, RESPONSE, WIRE, FixedSalt, keypair
+from known import FRAMES, KEYS, LOW_ORDER, RESPONSE, WIRE, keypair, with_known_salt
 from serving import Serving, talk
 
 C = keypair("c")
@@ -171,11 +171,11 @@ def test_how_many_shared_values_are_kept_is_bounded(kept: int) -> None:
 def test_a_new_epoch_has_a_new_key_and_cannot_make_the_old_one_s_answers() -> None:
     responder = Responder((keypair("s"),), epoch=keypair("f"))
     assert responder.epoch == KEYS["F"]
-    assert FixedSalt(responder).open_hello(FRAMES["Hello"][3:]).answer(Kind.LINK) == FRAMES["Link"]
+    assert with_known_salt(responder).open_hello(FRAMES["Hello"][3:]).answer(Kind.LINK) == FRAMES["Link"]
     seen = {KEYS["F"]}
     for _ in range(20):
         responder.renew()
-        again = FixedSalt(responder).open_hello(FRAMES["Hello"][3:]).answer(Kind.LINK)
+        again = with_known_salt(responder).open_hello(FRAMES["Hello"][3:]).answer(Kind.LINK)
         assert again[3:35] == responder.epoch and again[35:59] == KEYS["R"] and again[59:] != FRAMES["Link"][59:]
         seen.add(responder.epoch)
     assert len(seen) == 21

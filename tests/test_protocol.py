@@ -14,7 +14,7 @@ from coffer._core import Frames, Keypair
 from coffer.errors import FrameError, OpenError, OrderError
 from coffer.message import NAMES, Kind
 from coffer.protocol import CLIENT_STEPS, SERVER_STEPS, ClientSession, ServerSession, State
-from known import FRAMES, KEYS, RESPONSE, TEXTS, FixedSalt, keypair
+from known import FRAMES, KEYS, RESPONSE, TEXTS, keypair, with_known_salt
 from serving import Serving, talk
 
 Session = ClientSession | ServerSession
@@ -25,7 +25,7 @@ REFUSING = Serving(keypair("s"), epoch=keypair("f"))
 
 
 def server(serving: Serving = SERVING, refusal: bytes | None = None) -> ServerSession:
-    return serving.server(refusal, wrap=FixedSalt)
+    return serving.server(refusal, wrap=with_known_salt)
 
 
 def client() -> ClientSession:

@@ -13,7 +13,7 @@ from coffer.errors import FrameError, OpenError, OrderError, PeerError
 from coffer.message import Kind
 from coffer.protocol import ClientSession, ServerSession
 from forging import box_key, flip, hello, inner_nonce, outer_nonce, zero_box
-from known import FRAMES, KEYS, LOW_ORDER, PRIME, RESPONSE, FixedSalt, keypair
+from known import FRAMES, KEYS, LOW_ORDER, PRIME, RESPONSE, keypair, with_known_salt
 from serving import Serving, talk
 
 C, E = keypair("c"), keypair("e")
@@ -26,7 +26,7 @@ INNER = "Hello: the inner box does not open"
 
 
 def server() -> ServerSession:
-    return SERVING.server(wrap=FixedSalt)
+    return SERVING.server(wrap=with_known_salt)
 
 
 def client() -> ClientSession:

@@ -17,7 +17,20 @@ from coffer.errors import FrameError, IdError
 from coffer.identity import format_id, parse_id
 from coffer.message import Kind
 from coffer.protocol import ClientSession
-from known import FRAMES, KEYS, RESPONSE, TEXTS, VECTORS, WIRE, FixedSalt, key_text, keypair, load, read_keypair, unhex
+from known import (
+    FRAMES,
+    KEYS,
+    RESPONSE,
+    TEXTS,
+    VECTORS,
+    WIRE,
+    key_text,
+    keypair,
+    load,
+    read_keypair,
+    unhex,
+    with_known_salt,
+)
 from serving import Serving, talk
 
 IDS, RESPONSES, DEFINITION = load("id"), load("response"), load("definition")
@@ -60,7 +73,7 @@ def test_the_transcript_is_the_known_one(name: str) -> None:
 
 
 def test_a_whole_session_is_the_known_one_on_both_sides() -> None:
-    client, server = known_client(), known_serving().server(wrap=FixedSalt)
+    client, server = known_client(), known_serving().server(wrap=with_known_salt)
     assert talk(client, server) == [FRAMES[name] for name in ("Hello", "Link", "Get", "OkGet", "Bye")]
     assert (client.response, client.fault, server.fault) == (RESPONSE, None, None)
     assert client.closed and server.closed
@@ -70,30 +83,30 @@ def test_a_whole_session_is_the_known_one_on_both_sides() -> None:
 def test_the_known_session_is_the_same_while_the_server_rotates_its_key(second_key_first: bool) -> None:
     keypairs = (keypair("e"), keypair("s")) if second_key_first else (keypair("s"), keypair("e"))
     serving = Serving(*keypairs, epoch=keypair("f"), shards={"web": ([KEYS["C"]], RESPONSE)})
-    assert talk(known_client(), serving.server(wrap=FixedSalt))[3] == FRAMES["OkGet"]
+    assert talk(known_client(), serving.server(wrap=with_known_salt))[3] == FRAMES["OkGet"]
 
 
 def test_a_ping_is_the_known_one() -> None:
-    client, server = known_client(ask=False), known_serving().server(wrap=FixedSalt)
+    client, server = known_client(ask=False), known_serving().server(wrap=with_known_salt)
     assert talk(client, server) == [FRAMES[name] for name in ("Hello", "Link", "Bye")]
     assert client.linked and client.response is None and server.fault is None
 
 
 def test_key_not_found_is_the_known_one() -> None:
-    client, server = known_client(), Serving(keypair("s"), epoch=keypair("f")).server(wrap=FixedSalt)
+    client, server = known_client(), Serving(keypair("s"), epoch=keypair("f")).server(wrap=with_known_salt)
     assert talk(client, server) == [FRAMES["Hello"], FRAMES["KeyNotFound"]]
     assert client.unknown and client.fault is None
 
 
 def test_an_error_after_hello_is_the_known_one() -> None:
     client = known_client()
-    server = known_serving().server(TEXTS["Error after Hello"], wrap=FixedSalt)
+    server = known_serving().server(TEXTS["Error after Hello"], wrap=with_known_salt)
     assert talk(client, server) == [FRAMES["Hello"], FRAMES["Error after Hello"]]
     assert client.refusal == TEXTS["Error after Hello"]
 
 
 def test_an_error_after_get_is_the_known_one() -> None:
-    client, server = known_client(), known_serving().server(wrap=FixedSalt)
+    client, server = known_client(), known_serving().server(wrap=with_known_salt)
     get = client.receive(server.receive(client.hello))
     server.refusal = TEXTS["Error after Get"]
     error = server.receive(get)
