@@ -3,6 +3,7 @@
 Sealed by the second implementation, so that every key and every value is at hand as bytes to look for.
 """
 
+import base64
 import hashlib
 import itertools
 import json
@@ -66,7 +67,7 @@ class Fleet:
             next(self.serial) if serial is None else serial,
             os.urandom(24),
         )
-        return envelope.armor(sealed).encode()
+        return armour(sealed)
 
     def publish(self, data: bytes) -> None:
         """Put this under the definition's name, in one step."""
@@ -88,3 +89,10 @@ class Fleet:
         if not path.exists():
             save_key(path, self.clients[name])
         return path
+
+
+def armour(sealed: bytes) -> bytes:
+    """The text form, also of many megabytes."""
+    letters = base64.b64encode(sealed).decode()
+    lines = (letters[at : at + 76] for at in range(0, len(letters), 76))
+    return "\n".join([envelope.BEGIN, *lines, envelope.END, ""]).encode()

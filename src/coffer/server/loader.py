@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 from dataclasses import dataclass
+from itertools import pairwise
 
 from coffer import definition, files
 from coffer._core import TableWriter
@@ -21,6 +22,7 @@ from coffer.envelope import Envelope, parse_armour
 from coffer.errors import CofferError, DefinitionError, EnvelopeError
 from coffer.identity import format_id
 from coffer.server import table
+from coffer.server.log import STDERR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,8 +118,9 @@ def _name_exit(code: int) -> str:
 def _run_child(settings: Settings, keypairs: tuple[Keypair, ...], locker: Locker, last: Stamp | None,
                table_fd: int, report: int) -> NoReturn:
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
+    _close_others(table_fd, report)
     os.nice(NICENESS)
     try:
         said = _load(settings, keypairs, locker, last, table_fd)
@@ -127,6 +130,13 @@ def _run_child(settings: Settings, keypairs: tuple[Keypair, ...], locker: Locker
         said = {"refused": f"{settings.definition}: needs more memory than its size allows", "hint": None}
     os.write(report, json.dumps(said).encode())
     os._exit(0)
+
+
+def _close_others(*own: int) -> None:
+    """Close what was inherited: held here, it would keep port and workers alive when the master is killed."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for low, high in pairwise((STDERR, *sorted(own), limit)):
+        os.closerange(low + 1, high)
 
 
 def _load(settings: Settings, keypairs: tuple[Keypair, ...], locker: Locker, last: Stamp | None,
