@@ -11,10 +11,12 @@ Rule 2: ``…`` stands for any text in a line, ``...`` alone for any lines, a nu
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import selectors
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -89,10 +91,8 @@ class Shell:
 
     def __exit__(self, *_: object) -> None:
         os.close(self._commands)
-        try:
-            os.killpg(self._bash.pid, 15)
-        except ProcessLookupError:
-            pass
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._bash.pid, signal.SIGTERM)
         self._bash.wait()
         while os.read(self._output, 65536):  # until whatever it had started has ended too
             pass
