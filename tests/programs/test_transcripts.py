@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import transcript
+
+from coffer.client.arguments import make_parser as make_client_parser
+from coffer.companion.cli import parser as make_companion_parser
+from coffer.server.cli import reload_parser, serve_parser
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,6 +34,28 @@ def test_a_transcript_shows_what_happens(page: Path, tmp_path: Path) -> None:
         if sys.version_info < (3, 13) or "--help" not in step.command
     ]
     assert not found, "\n".join(found)
+
+
+def command_lines(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in dict.fromkeys(action.choices.values()):
+                yield from command_lines(verb)
+
+
+PARSERS = {
+    parser.prog: parser
+    for top in (serve_parser(), reload_parser(), make_client_parser(), make_companion_parser())
+    for parser in command_lines(top)
+}
+
+
+@pytest.mark.parametrize("prog", PARSERS)
+def test_every_help_stands_in_the_docs(prog: str) -> None:
+    """That it is the real one is for the replay to find."""
+    commands = {step.command.strip() for page in PAGES for step in transcript.steps(page.read_text())}
+    assert f"{prog} --help" in commands, f"no page of docs/ shows what {prog} --help prints"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,10 @@ ID = r"[A-Z2-7]{4}(?:-[A-Z2-7]{4}){13}"
 TOKEN = re.compile(rf"(?P<id>{ID})|(?P<any>…)|(?P<duration>\b[0-9]+(?:\.[0-9]+)?(?= m?s\b))")
 BLOCK = re.compile(r"^```console\n(?P<shown>.*?)^```$|^<!-- first\n(?P<hidden>.*?)^-->$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$ (?P<text>.*\n(?:> .*\n)*)(?P<output>(?:(?!\$ ).*\n)*)", re.MULTILINE)
-WAIT_SECONDS = 20
+COMMAND_SECONDS = 60
+# How long what runs in the background has to print what the page says, and to fall silent afterwards.
+LATE_SECONDS = 5
+QUIET_SECONDS = 0.3
 MARK = "\x1e"
 # Reads commands from descriptor 3, each ended by NUL, and says when one is done.
 LOOP = r"""while IFS= read -r -d '' -u 3 command; do eval "$command" </dev/null 3<&-; printf '\x1e%s\x1e' $?; done"""
@@ -84,7 +87,7 @@ class Shell:
         )
         os.close(commands)
         os.close(output)
-        self._late = ""
+        self.printed = ""
 
     def __enter__(self) -> Shell:
         return self
@@ -98,23 +101,25 @@ class Shell:
             pass
         os.close(self._output)
 
-    def type_in(self, command: str, lines: int) -> tuple[int, str]:
-        """Return the exit code and what was printed, waiting for ``lines`` of it if some come from the background."""
+    def type_in(self, command: str) -> int:
+        """Return the exit code of a command; what it printed is in ``printed``."""
+        self.printed = ""
         os.write(self._commands, command.encode() + b"\0")
-        deadline = time.monotonic() + WAIT_SECONDS
-        text, self._late = self._late, ""
-        while text.count(MARK) < 2 or text.count("\n") < lines:
-            if not (more := self._read(deadline)):
-                break
-            text += more
-        before, code, after = text.split(MARK) if text.count(MARK) == 2 else (text, "-1", "")
-        return int(code), before + after
+        deadline = time.monotonic() + COMMAND_SECONDS
+        while self.printed.count(MARK) < 2:
+            assert self.wait(deadline), f"{command!r} takes too long, or ended the shell: {self.printed}"
+        before, code, after = self.printed.split(MARK)
+        self.printed = before + after
+        return int(code)
 
-    def _read(self, deadline: float) -> str:
+    def wait(self, deadline: float) -> bool:
+        """Add to ``printed`` what comes before the deadline; false if nothing does."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._output, selectors.EVENT_READ)
             ready = selector.select(max(0, deadline - time.monotonic()))
-        return os.read(self._output, 65536).decode() if ready else ""
+        more = os.read(self._output, 65536).decode() if ready else ""
+        self.printed += more
+        return bool(more)
 
 
 def _namespace() -> list[str]:
@@ -139,15 +144,22 @@ def replay(page: str, folder: Path) -> Iterator[Mismatch]:
     real: dict[str, str] = {}
     with Shell(folder) as shell:
         for step in steps(page):
-            shown = step.shown or ""
-            lines = shown.count("\n") if "...\n" not in shown else 0
             command = re.sub(ID, lambda found: real.get(found[0], found[0]), step.command)
-            code, printed = shell.type_in(command, lines)
+            code = shell.type_in(command)
             if step.shown is None:
                 if code:
-                    yield Mismatch(step, printed)
-            elif not _matches(shown, printed, real):
-                yield Mismatch(step, _in_the_words_of_the_page(shown, printed, real))
+                    yield Mismatch(step, shell.printed)
+            elif not _comes_true(step.shown, shell, real, in_background=command.rstrip().endswith("&")):
+                yield Mismatch(step, _in_the_words_of_the_page(step.shown, shell.printed, real))
+
+
+def _comes_true(shown: str, shell: Shell, real: dict[str, str], in_background: bool) -> bool:
+    deadline = time.monotonic() + LATE_SECONDS
+    while not (matches := _matches(shown, shell.printed, real)) and in_background and shell.wait(deadline):
+        pass
+    while in_background and shell.wait(time.monotonic() + QUIET_SECONDS):
+        matches = _matches(shown, shell.printed, real)
+    return matches
 
 
 def _matches(shown: str, printed: str, real: dict[str, str]) -> bool:
