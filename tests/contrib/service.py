@@ -13,6 +13,7 @@ import subprocess
 import sysconfig
 import time
 from pathlib import Path
+from typing import IO
 
 from unit import Unit
 
@@ -27,6 +28,8 @@ class Service:
         self.folder = folder
         self.unit = Unit("coffer-server.service")
         self.heard: list[str] = []
+        self.keys: list[str] = []
+        self.log: IO[str] | None = None
         self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notified.bind(str(folder / "notify"))
         self._notified.settimeout(PATIENCE_SECONDS)
@@ -69,6 +72,8 @@ class Service:
     def command(self, setting: str) -> list[str]:
         """Return a command of the unit, its settings file that of this folder."""
         words = self.unit.command(setting, BIN, self.environment)
+        if self.keys and "--key" in words:
+            words[words.index("--key") :] = [f"--key={path}" for path in self.keys]
         return [word.replace("/etc/coffer/", f"{self.folder}/") for word in words]
 
     def start(self, *before: str) -> None:
@@ -107,7 +112,10 @@ class Service:
     def stop(self) -> int:
         """TERM the server; return its exit code."""
         os.kill(self.master, signal.SIGTERM)
-        return self.process.wait(PATIENCE_SECONDS)
+        try:
+            return self.process.wait(PATIENCE_SECONDS)
+        finally:
+            self.end_log()
 
     @property
     def master(self) -> int:
@@ -118,11 +126,16 @@ class Service:
     def end(self) -> None:
         """Leave nothing behind, however the test went."""
         self._notified.close()
-        if hasattr(self, "process"):
-            if self.process.poll() is None:
-                os.kill(self.master, signal.SIGKILL)
-                self.process.wait(PATIENCE_SECONDS)
+        if hasattr(self, "process") and self.process.poll() is None:
+            os.kill(self.master, signal.SIGKILL)
+            self.process.wait(PATIENCE_SECONDS)
+        self.end_log()
+
+    def end_log(self) -> None:
+        """Let go of the log; its text stays."""
+        if self.log is not None:
             self.log.close()
+            self.log = None
 
     def _companion(self, *words: str) -> str:
         return subprocess.run([BIN / "coffer-companion", *words], capture_output=True, check=True, text=True).stdout
