@@ -193,13 +193,14 @@ def test_every_exit_code_is_explained() -> None:
 
 @cache
 def flags(program: str, verb: str) -> set[str]:
-    command = [sys.executable, "-m", "coffer", program, *([verb] if verb else []), "--help"]
+    command = [sys.executable, "-m", "coffer", program, *verb.split(), "--help"]
     told = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     return set(re.findall(r"(?<!\S)\[?(--[-a-z]+)", told))
 
 
 def test_every_command_on_the_page_has_flags_that_exist() -> None:
-    commands = re.findall(r"coffer-(server|client|companion) (?:([a-z]+)\b)?([^\n`|#]*)", PAGE.replace("\n   ", " "))
+    code = PAGE.replace("\n   ", " ")
+    commands = re.findall(r"coffer-(server|client|companion) ((?:(?:rotate |client )?[a-z]+\b)?)([^\n`|#]*)", code)
     used = [(program, verb, re.findall(r"(?<!\S)--[a-z-]+", rest)) for program, verb, rest in commands]
     asked = [(program, verb, flag) for program, verb, named in used for flag in named]
     assert len(asked) > 20
