@@ -10,9 +10,11 @@ Rule 2: bytes after the last answer, or any other fault, outweigh a response tha
 from __future__ import annotations
 
 from coffer import message
+from coffer.codec import decode
 from coffer.errors import (
     CofferError,
     CutError,
+    FrameError,
     NoAnswerError,
     OpenError,
     OrderError,
@@ -24,6 +26,7 @@ from coffer.identity import format_id
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from coffer.protocol import ClientSession
+    from coffer.shard import Shard
 
     from .address import Address
 
@@ -37,6 +40,8 @@ SILENCE = (
 )
 WRONG = "something between here and the server alters what passes, or the server is broken"
 STRANGE = "that is no coffer server, or one of another version"
+MALFORMED = "the server is broken, or newer than this client; nothing of what it sent is used"
+UNHEARD_OF = "no reason that this version knows; the log of the server may say more"
 REASONS = {
     message.DRAINING: "it is shutting down; try again, or name a second --server",
     message.BUSY: "it has too much to do; try again, or name a second --server",
@@ -76,6 +81,14 @@ def judge(session: ClientSession, address: Address, client: bytes, ended: str | 
         _tell(session.refusal, address)
 
 
+def read(response: bytes, address: Address) -> Shard:
+    """Return the shard in a response that the server at ``address`` sent. Raises FrameError."""
+    try:
+        return decode(response)
+    except FrameError as error:
+        raise FrameError(f"{address}: in its answer to Get: {error}", MALFORMED) from None
+
+
 def no_answer(address: Address, ended: str) -> NoAnswerError:
     """Return the error for a connection that came about, and on which nobody proved anything."""
     return NoAnswerError(f"{address}: no answer: {ended}", SILENCE)
@@ -111,5 +124,5 @@ def _blame(session: ClientSession, address: Address) -> None:
 def _tell(refusal: bytes, address: Address) -> None:
     from coffer.ending import escape
 
-    reason = refusal.decode()
-    raise RefusedError(f"{address}: the server refuses: {escape(reason)}", REASONS.get(refusal), reason=reason)
+    reason, hint = refusal.decode(), REASONS.get(refusal, UNHEARD_OF)
+    raise RefusedError(f"{address}: the server refuses: {escape(reason)}", hint, reason=reason)
