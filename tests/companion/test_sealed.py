@@ -47,5 +47,5 @@ def test_nothing_is_written_of_a_definition_that_is_refused(sealer, tmp_path: Pa
 def test_the_last_serial_has_no_next(sealer, tmp_path: Path) -> None:
     path = tmp_path / "s"
     sealer.seal(TEXT.encode(), "d", str(path), envelope.SERIAL_LIMIT, None)
-    with pytest.raises(EnvelopeError, match="has the last serial there is"):
+    with pytest.raises(EnvelopeError, match="after the last serial there is no other"):
         Sealed(str(path), path.read_bytes(), sealer.keypair).replace(TEXT)

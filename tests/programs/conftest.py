@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 from house import House
+from peer_house import PeerHouse
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
@@ -76,6 +77,17 @@ def start_house(folder: Path, environment: dict[str, str]) -> House:
 
 
 @pytest.fixture(scope="module")
+def peer_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PeerHouse]:
+    """A server that never tires of strangers, so that it refuses each for what that one did."""
+    folder = tmp_path_factory.mktemp("peer")
+    house = PeerHouse(folder, environment_in(folder))
+    house.seal(TABLES)
+    house.start("--failing-hellos-per-source", "0")
+    yield house
+    house.stop()
+
+
+@pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A server that is up, with ``TABLES`` for ``web`` and ``worker``; tests that share it leave it as it is."""
     folder = tmp_path_factory.mktemp("house")
@@ -90,3 +102,33 @@ def own_house(tmp_path: Path, environment: dict[str, str]) -> Iterator[House]:
     house = start_house(tmp_path, environment)
     yield house
     house.stop()
+
+
+@pytest.fixture
+def companion(run: Run) -> Run:
+    """Run coffer-companion: ``companion("id", "web.key")`` is exit code, stdout and stderr."""
+
+    def companion(*arguments: str, **options) -> Outcome:
+        return run("coffer-companion", *arguments, **options)
+
+    return companion
+
+
+@pytest.fixture
+def started(companion: Run) -> dict[str, str]:
+    """A folder after ``init .``; the ids of the three parties."""
+    assert companion("init", ".").code == 0
+    return {name: companion("id", f"{name}.key").out.strip() for name in ("companion", "server", "web")}
+
+
+@pytest.fixture
+def sealed(companion: Run, started: dict[str, str], tmp_path: Path) -> Callable[[str], None]:
+    """Seal tables after ``[clients]``, with ``web`` in it: ``sealed("[web]\\nA = 1\\n")`` makes definition.coffer."""
+
+    def sealed(tables: str, clients: str = "") -> None:
+        text = f'[clients]\nweb = "{started["web"]}"\n{clients}\n{tables}'
+        arguments = ("seal", "-", "--server", started["server"], "-o", "definition.coffer")
+        outcome = companion(*arguments, stdin=text)
+        assert outcome.code == 0, outcome.err
+
+    return sealed

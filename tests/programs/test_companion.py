@@ -17,23 +17,6 @@ ID = re.compile(r"[A-Z2-7]{4}(?:-[A-Z2-7]{4}){13}")
 CANARY = "canary-7f3a-never-seen"
 
 
-@pytest.fixture
-def companion(run: Run):
-    """Run coffer-companion: ``companion("id", "web.key")`` is exit code, stdout and stderr."""
-
-    def companion(*arguments: str, **options):
-        return run("coffer-companion", *arguments, **options)
-
-    return companion
-
-
-@pytest.fixture
-def started(companion, tmp_path: Path) -> dict[str, str]:
-    """A folder after ``init .``; the ids of the three parties."""
-    assert companion("init", ".").code == 0
-    return {name: companion("id", f"{name}.key").out.strip() for name in ("companion", "server", "web")}
-
-
 def serial_of(path: Path) -> int:
     return envelope.parse_armour(path.read_bytes(), "").serial
 
@@ -323,12 +306,13 @@ def test_a_key_is_looked_for_in_the_environment_and_beside_the_sealed_file(compa
 
 
 def test_check_tells_all_findings_at_once_with_line_and_column(companion, started, tmp_path: Path) -> None:
+    (tmp_path / "d.toml").touch(0o600)
     (tmp_path / "d.toml").write_text(
         f'stray = "{CANARY}"\n[clients]\nweb = "{started["web"]}"\napi = "{started["web"]}"\n'
         f'db = "{started["server"]}"\n[web]\nLIST = ["{CANARY}"]\nbig = 9223372036854775808\n[wbe]\n'
     )
     code, out, err = companion("check", "d.toml", "--server", started["server"])
-    assert (code, err) == (3, "")
+    assert (code, err) == (3, "d.toml: refused for 6 findings; no warnings\n")
     places = [line.split(" ")[0] for line in out.splitlines() if not line.startswith("  hint: ")]
     assert places == ["d.toml:1:1:", "d.toml:4:1:", "d.toml:5:1:", "d.toml:7:1:", "d.toml:8:1:", "d.toml:9:1:"]
     assert "d.toml:7:1: error: [web] LIST: an array is not a value\n  hint: " in out
@@ -339,13 +323,13 @@ def test_check_of_a_good_definition_says_so(companion, started) -> None:
     assert companion("check", "definition.toml", "--server", started["server"]) == (
         0,
         "",
-        "definition.toml: good: 1 client, 1 value\n",
+        "definition.toml: 1 client, 1 value; no warnings\n",
     )
 
 
 def test_check_opens_a_sealed_file_without_showing_it(companion, started) -> None:
     companion("seal", "definition.toml", "--server", started["server"], "-o", "s")
-    assert companion("check", "s") == (0, "", "s: good: 1 client, 1 value\n")
+    assert companion("check", "s") == (0, "", "s: 1 client, 1 value; no warnings\n")
 
 
 # ---- the command line

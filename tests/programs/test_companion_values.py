@@ -1,0 +1,260 @@
+"""``coffer-companion set``, ``unset``, ``get`` and ``import``: single values, without one ever being shown unasked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from terminal import CTRL_C, Terminal
+
+CANARY = "canary-7f3a-never-shown"
+FILE = "definition.coffer"
+
+
+@pytest.fixture
+def web(sealed) -> None:
+    sealed(f'[web]\nPASSWORD = "{CANARY}"   # of the database\nPORT = 5432\n')
+
+
+@pytest.fixture
+def two(sealed, companion) -> None:
+    api = companion("keygen", "-o", "api.key").out.strip()
+    sealed(f'[web]\nPASSWORD = "{CANARY}"\n\n[api]\n', clients=f'api = "{api}"')
+
+
+def sealed_line(tmp_path: Path, holds: str, serial: int) -> str:
+    return f"sealed {FILE}: {holds}, serial {serial}, {(tmp_path / FILE).stat().st_size} bytes\n"
+
+
+# ---- set
+
+
+def test_a_value_from_stdin_is_set_and_said_without_being_shown(companion, web, tmp_path: Path) -> None:
+    outcome = companion("set", FILE, "web.TOKEN", "--stdin", stdin="tulip\n")
+    assert outcome == (0, "", "web.TOKEN: new\n" + sealed_line(tmp_path, "1 client, 3 values", 2))
+    assert companion("get", FILE, "web.TOKEN") == (0, "tulip", "")
+    assert "# of the database" in companion("open", FILE).out
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("tulip\n", "tulip"), ("tulip\r\n", "tulip"), ("tulip", "tulip"), ("", ""), ("a\nb\n", "a\nb\n"), ("é ", "é ")],
+)
+def test_one_line_loses_its_end_and_several_are_kept_byte_for_byte(companion, web, tmp_path, given, kept) -> None:
+    (tmp_path / "value").write_bytes(given.encode())
+    assert companion("set", FILE, "web.TOKEN", "--value-file", "value").code == 0
+    assert companion("get", FILE, "web.TOKEN").out == kept
+
+
+def test_one_generated_value_goes_to_all_the_names(companion, two, tmp_path: Path) -> None:
+    outcome = companion("set", FILE, "web.PASSWORD", "api.PASSWORD", "--generate", "32")
+    assert outcome == (
+        0,
+        "",
+        "web.PASSWORD: changed\napi.PASSWORD: new\n" + sealed_line(tmp_path, "2 clients, 2 values", 2),
+    )
+    value = companion("get", FILE, "web.PASSWORD").out
+    assert re.fullmatch("[A-Za-z0-9]{32}", value)
+    assert companion("get", FILE, "api.PASSWORD").out == value
+
+
+def test_toml_values_keep_their_kind_and_a_change_of_kind_is_said(companion, web) -> None:
+    assert companion("set", FILE, "web.PORT", "--stdin", "--toml", stdin="5433").err.startswith("web.PORT: changed\n")
+    assert "\nPORT = 5433\n" in companion("open", FILE).out
+    assert companion("set", FILE, "web.PORT", "--stdin", stdin="5433").err.startswith(
+        "web.PORT: changed, and a string where an integer was (--toml takes numbers, booleans and dates)\n"
+    )
+    assert companion("set", FILE, "web.PORT", "--stdin", "--toml", stdin='1\n[web]\nX = "2"') == (
+        78,
+        "",
+        "coffer-companion: error: not one TOML value\n"
+        "hint: --toml takes 3, 2.5, true, 2027-01-31 or a string in quotes\n",
+    )
+
+
+def test_setting_the_same_again_changes_nothing(companion, web, tmp_path: Path) -> None:
+    before = (tmp_path / FILE).read_bytes()
+    assert companion("set", FILE, "web.PASSWORD", "--stdin", stdin=CANARY) == (
+        0,
+        "",
+        f"web.PASSWORD: the same as before\n{FILE}: unchanged\n",
+    )
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_advice_on_the_value_just_set_comes_at_once(companion, web) -> None:
+    assert companion("set", FILE, "web.TOKEN", "--stdin", stdin="changeme ").err.endswith(
+        f"{FILE}:7:1: warning: [web] TOKEN: a value that ends with a blank (blanks)\n"
+        "  hint: take it away, or allow it\n"
+        f"{FILE}:7:1: warning: [web] TOKEN: a value that looks like one still to be filled in (placeholder)\n"
+        "  hint: coffer-companion set --generate 32\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "err"),
+    [
+        (("wbe.A",), 1, "no client named wbe\nhint: did you mean web?\n"),
+        (
+            ("webA",),
+            78,
+            "webA: not of the form CLIENT.KEY\nhint: web.PASSWORD is the value PASSWORD of client web\n",
+        ),
+        (
+            ("web.A", "--generate", "7"),
+            2,
+            "argument --generate: '7' is no length from 8 to 1,024\nhint: coffer-companion set --help\n",
+        ),
+        (
+            ("web.A", "--stdin", "--generate", "8"),
+            2,
+            "argument --generate: not allowed with argument --stdin\nhint: coffer-companion set --help\n",
+        ),
+        (
+            ("web.A",),
+            78,
+            "value of web.A: there is no terminal to ask on\nhint: --stdin, --value-file FILE or --generate 32\n",
+        ),
+        (("web.A", "--value-file", "nope"), 78, "nope: No such file or directory\n"),
+    ],
+)
+def test_a_value_that_cannot_be_set_is_one_clear_error(companion, web, tmp_path, arguments, code, err) -> None:
+    before = (tmp_path / FILE).read_bytes()
+    assert companion("set", FILE, *arguments) == (code, "", f"coffer-companion: error: {err}")
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_a_plain_definition_is_left_to_the_editor(companion, started) -> None:
+    assert companion("set", "definition.toml", "web.A", "--generate", "8") == (
+        3,
+        "",
+        "coffer-companion: error: definition.toml: not sealed\n"
+        "hint: a plain definition is changed with any editor, and then sealed: coffer-companion seal\n",
+    )
+
+
+def test_a_value_that_makes_the_shard_too_large_is_refused(companion, web, tmp_path: Path) -> None:
+    code, out, err = companion("set", FILE, "web.BIG", "--stdin", stdin="y" * 65_279)
+    assert (code, out) == (3, "")
+    assert re.search(r"error: \[web\]: [0-9,]+ bytes of CBOR, [0-9]+ over the limit of 65,279\n", err)
+    assert err.endswith(f"coffer-companion: error: {FILE}: refused for 1 finding; nothing was changed\n")
+
+
+def test_a_value_is_typed_unseen(web, environment, tmp_path: Path, companion) -> None:
+    terminal = Terminal(["coffer-companion", "set", FILE, "web.TOKEN"], environment, tmp_path)
+    terminal.wait_for("value of web.TOKEN: ")
+    assert not terminal.echoes
+    terminal.type(b"typed-7f3a\n")
+    assert terminal.end() == 0
+    assert terminal.screen == (
+        "value of web.TOKEN: \n10 characters\nweb.TOKEN: new\n" + sealed_line(tmp_path, "1 client, 3 values", 2)
+    )
+    assert companion("get", FILE, "web.TOKEN").out == "typed-7f3a"
+
+
+def test_ctrl_c_at_the_prompt_ends_it_and_puts_the_terminal_right(web, environment, tmp_path: Path) -> None:
+    before = (tmp_path / FILE).read_bytes()
+    script = f"coffer-companion set {FILE} web.TOKEN; echo exit $?; stty -a | grep -ow -e '-\\?echo'"
+    terminal = Terminal(["sh", "-c", f"trap : INT; {script}"], environment, tmp_path)
+    terminal.wait_for("value of web.TOKEN: ")
+    terminal.type(CTRL_C)
+    assert terminal.end() == 0
+    assert terminal.screen == "value of web.TOKEN: \nexit 130\necho\n"
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+# ---- unset, get
+
+
+def test_values_are_taken_away_all_or_none(companion, web, tmp_path: Path) -> None:
+    assert companion("unset", FILE, "web.PORT", "web.PROT") == (
+        1,
+        "",
+        "coffer-companion: error: web has no value named PROT\nhint: its values: PASSWORD\n",
+    )
+    assert companion("unset", FILE, "web.PORT") == (0, "", sealed_line(tmp_path, "1 client, 1 value", 2))
+
+
+def test_get_prints_a_value_as_it_is_and_on_a_terminal_ends_the_line(web, companion, environment, tmp_path) -> None:
+    assert companion("get", FILE, "web.PORT") == (0, "5432", "")
+    terminal = Terminal(["coffer-companion", "get", FILE, "web.PORT"], environment, tmp_path)
+    assert terminal.end() == 0
+    assert terminal.screen == "5432\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "err"),
+    [
+        ("web.PASWORD", "web has no value named PASWORD\nhint: did you mean PASSWORD?\n"),
+        ("web.X", "web has no value named X\nhint: its values: PASSWORD, PORT\n"),
+        ("wbe.X", "no client named wbe\nhint: did you mean web?\n"),
+    ],
+)
+def test_a_name_that_is_not_there_is_exit_code_1_with_those_that_are(companion, web, name, err) -> None:
+    assert companion("get", FILE, name) == (1, "", f"coffer-companion: error: {err}")
+
+
+# ---- import
+
+
+def test_an_import_says_what_came_and_that_the_source_is_still_there(companion, web, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"export TOKEN='tulip'  # new\nPASSWORD={CANARY}\n")
+    assert companion("import", FILE, ".env", "--client", "web") == (
+        0,
+        "",
+        sealed_line(tmp_path, "1 client, 3 values", 2)
+        + "web: 2 values from .env: 1 new, 0 changed, 1 the same\n.env still holds them in clear\n",
+    )
+
+
+def test_values_that_differ_are_listed_and_replaced_only_when_told(companion, web, tmp_path: Path) -> None:
+    arguments = ("import", FILE, "-", "--client", "web", "--from", "json")
+    values = '{"PASSWORD": "tulip", "PORT": 1, "NEW": true}'
+    assert companion(*arguments, stdin=values) == (
+        3,
+        "",
+        f"{FILE}: error: [web] PASSWORD: has another value already\n  hint: --overwrite takes the new one\n"
+        f"{FILE}: error: [web] PORT: has another value already\n  hint: --overwrite takes the new one\n"
+        f"coffer-companion: error: {FILE}: refused for 2 findings; nothing was changed\n",
+    )
+    outcome = companion(*arguments, "--overwrite", stdin=values)
+    assert outcome.code == 0
+    assert outcome.err.endswith("web: 3 values from stdin: 1 new, 2 changed, 0 the same\n")
+    assert companion("open", FILE).out.endswith('[web]\nPASSWORD = "tulip"   # of the database\nPORT = 1\nNEW = true\n')
+
+
+def test_an_import_that_changes_nothing_seals_nothing(companion, web, tmp_path: Path) -> None:
+    before = (tmp_path / FILE).read_bytes()
+    assert companion("import", FILE, "-", "--client", "web", "--from", "toml", stdin="PORT = 5432\n") == (
+        0,
+        "",
+        "web: 1 value from stdin: 0 new, 0 changed, 1 the same\n",
+    )
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "err"),
+    [
+        (
+            ("-", "--client", "web"),
+            78,
+            "coffer-companion: error: stdin: of which format?\nhint: --from dotenv, json, yaml or toml\n",
+        ),
+        (
+            ("-", "--client", "wbe", "--from", "json"),
+            1,
+            "coffer-companion: error: no client named wbe\nhint: did you mean web?\n",
+        ),
+        (
+            ("-", "--client", "web", "--from", "dotenv"),
+            3,
+            "stdin:1:1: error: not NAME=value\n"
+            "coffer-companion: error: stdin: refused for 1 finding; nothing was changed\n",
+        ),
+        (("no.env", "--client", "web"), 78, "coffer-companion: error: no.env: No such file or directory\n"),
+    ],
+)
+def test_an_import_that_cannot_be_is_one_clear_error(companion, web, arguments, code, err) -> None:
+    assert companion("import", FILE, *arguments, stdin=f"{CANARY}\n") == (code, "", err)
