@@ -23,15 +23,20 @@ LISTENING = re.compile(r"listening on ([0-9.]+):([0-9]+)")
 class House:
     """``address`` and ``web.key`` are what a client needs; ``seal`` and ``change`` put a definition in force."""
 
+    names: tuple[str, ...] = ("server", "companion", "web", "worker", "stranger")
+
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder, self.environment = folder, environment
-        self.keypairs = {name: Keypair.generate() for name in ("server", "companion", "web", "worker", "stranger")}
-        for name, keypair in self.keypairs.items():
-            save_keypair(str(folder / f"{name}.key"), keypair)
         self.serial = 0
         self.port = 0
         self.log = ""
         self._server: subprocess.Popen[bytes] | None = None
+        self.make_keys()
+
+    def make_keys(self) -> None:
+        self.keypairs = {name: Keypair.generate() for name in self.names}
+        for name, keypair in self.keypairs.items():
+            save_keypair(str(self.folder / f"{name}.key"), keypair)
 
     def id(self, name: str) -> str:
         return format_id(self.keypairs[name].public)
@@ -47,16 +52,19 @@ class House:
         """Write the sealed definition that gives these clients these tables."""
         self.serial += 1
         listed = "".join(f'{name} = "{self.id(name)}"\n' for name in clients)
-        text = f"[clients]\n{listed}{tables}"
-        sealed = seal(text.encode(), self.keypairs["companion"], self.keypairs["server"].public, self.serial)
         scratch = self.folder / "definition.new"
-        scratch.write_bytes(format_armour(sealed))
+        scratch.write_bytes(self.sealed(f"[clients]\n{listed}{tables}".encode()))
         scratch.rename(self.folder / "definition.coffer")
 
-    def start(self) -> None:
+    def sealed(self, text: bytes) -> bytes:
+        """Return the file of a sealed definition under the serial that it is the turn of."""
+        sealed = seal(text, self.keypairs["companion"], self.keypairs["server"].public, self.serial)
+        return format_armour(sealed)
+
+    def start(self, *options: str) -> None:
         """Start the server, on the port it had before if there was one."""
         command = ["coffer-server", "--key", "server.key", "--companion", self.id("companion"), "--workers", "1"]
-        command += ["--definition", "definition.coffer", "--listen", f"127.0.0.1:{self.port}"]
+        command += ["--definition", "definition.coffer", "--listen", f"127.0.0.1:{self.port}", *options]
         self._server = subprocess.Popen(command, cwd=self.folder, env=self.environment, stderr=subprocess.PIPE)
         self.port = int(self._wait_for(LISTENING)[2])
 
@@ -70,9 +78,10 @@ class House:
     def stop(self) -> None:
         if self._server:
             self._server.terminate()
-            assert self._server.wait(20) == 0
-            assert self._server.stderr
-            self._server.stderr.close()
+            _, rest = self._server.communicate(timeout=20)
+            self.log += rest.decode()
+            assert self._server.returncode == 0, self.log
+            assert "Traceback" not in self.log, self.log
             self._server = None
 
     def _wait_for(self, wanted: re.Pattern[str]) -> re.Match[str]:
