@@ -25,7 +25,8 @@ MODULES = """
 __future__ _socket errno
 coffer coffer._core coffer.codec coffer.ending coffer.environment coffer.errors coffer.files coffer.identity
 coffer.message coffer.protocol coffer.shard
-coffer.client coffer.client.address coffer.client.cli coffer.client.connection coffer.client.environment
+coffer.client coffer.client.address coffer.client.cli coffer.client.connection coffer.client.delivery
+coffer.client.environment
 coffer.client.exchange coffer.client.fetch coffer.client.flags coffer.client.run coffer.client.verdict
 """
 

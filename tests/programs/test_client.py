@@ -336,7 +336,18 @@ def locked(own_house: House) -> str:
 
 def test_a_locked_key_opens_with_the_passphrase_in_a_file(own_client, own_house: House, locked: str) -> None:
     (own_house.folder / "pass").write_text("correct horse\n")
+    (own_house.folder / "pass").chmod(0o600)
     assert own_client("get", "PORT", "--key", locked, "--passphrase-file", "pass") == (0, "5432", "")
+
+
+def test_a_passphrase_that_others_can_read_is_refused(own_client, own_house: House, locked: str) -> None:
+    (own_house.folder / "pass").write_text("correct horse\n")
+    (own_house.folder / "pass").chmod(0o640)
+    assert own_client("get", "PORT", "--key", locked, "--passphrase-file", "pass") == (
+        78,
+        "",
+        error("pass: a passphrase that others can read", "chmod 0600 pass"),
+    )
 
 
 def test_a_locked_key_without_passphrase_or_terminal_says_what_to_give(own_client, locked: str) -> None:

@@ -8,51 +8,52 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from coffer.codec import decode
 from coffer.errors import CofferError
 from coffer.protocol import ClientSession
 
 from .connection import no_connection
 from .exchange import PIECE_BYTES
-from .fetch import RETRIES, TIMEOUT_SECONDS, Client, attempts, keep
+from .fetch import Client, attempts, keep
 from .verdict import CLOSED, LATE, judge, receive, sum_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from typing import Unpack
 
     from coffer._core import Keypair
     from coffer.shard import Shard
 
     from .address import Address
+    from .fetch import Options, PathLike
 
 # A host of several addresses, some of them dead, is tried side by side (RFC 8305).
 STAGGER_SECONDS = 0.25
 
 
 async def fetch(
-    server: str | Sequence[str] | None = None,
-    key: str | os.PathLike[str] | None = None,
-    *,
-    timeout: float = TIMEOUT_SECONDS,
-    retries: int = RETRIES,
-    passphrase: Callable[[], bytes] | None = None,
+    server: str | Sequence[str] | None = None, key: PathLike | None = None, **options: Unpack[Options]
 ) -> Shard:
     """Return the shard of the key in a key file, as ``coffer.fetch`` does, and raise what that raises.
 
-    The key file is read, and ``passphrase`` called, in another thread.
+    Files are read and written, and ``passphrase`` and ``tell`` called, in other threads.
     """
-    client = await asyncio.to_thread(Client, server, key, timeout=timeout, retries=retries, passphrase=passphrase)
-    return decode(await _first_response(client))
+    client = await asyncio.to_thread(Client, server, key, **options)
+    if client.offline:
+        return await asyncio.to_thread(client.recall)
+    try:
+        address, response = await _first_answer(client)
+    except CofferError as error:
+        return await asyncio.to_thread(client.stand_in, error)
+    return await asyncio.to_thread(client.accept, address, response)
 
 
-async def _first_response(client: Client) -> bytes:
+async def _first_answer(client: Client) -> tuple[Address, bytes]:
     errors: list[CofferError] = []
     for address, pause in attempts(client.servers, client.retries):
         await asyncio.sleep(pause)
         try:
-            return await _request(address, client.keypair, client.timeout)
+            return address, await _request(address, client.keypair, client.timeout)
         except CofferError as error:
             errors = keep(errors, error, len(client.servers))
     raise sum_up(errors)

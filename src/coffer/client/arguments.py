@@ -12,7 +12,7 @@ import sys
 
 from coffer import program
 
-from .flags import ALLOW_RESERVED, CONNECTION, RUN, Flag, Given, default_of
+from .flags import ALLOW_RESERVED, CACHE, CONNECTION, GROUPS, Flag, Given, contradiction, default_of
 from .run import FAILED
 
 TYPE_CHECKING = False
@@ -29,6 +29,7 @@ examples:
   coffer-client run -- gunicorn app:app      start a program with the secrets in its environment
   coffer-client get DATABASE_URL             one value, as it is
   coffer-client get --format json | jq       all of them
+  coffer-client run --watch 1m -- worker     restart it when its secrets change
   coffer-client ping                         does the server answer, and know this key?
 
 Each verb needs --server coffer://SERVER-ID@HOST:PORT and --key FILE, or COFFER_SERVER and COFFER_KEY.
@@ -67,7 +68,7 @@ def parse(arguments: Sequence[str]) -> Given:
     """Return what the command line says; ``command`` is what stands after ``--``. Exits on a usage error."""
     parser = make_parser()
     if arguments[:1] != ["run"]:
-        return parser.parse_args(arguments, Given())
+        return _parse_other(parser, arguments)
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     given, unknown = parser.parse_known_args(arguments[:cut], Given())
     given.command = list(arguments[cut + 1 :])
@@ -78,6 +79,17 @@ def parse(arguments: Sequence[str]) -> Given:
         _refuse_run(f"unknown before the --: {' '.join(strays)}", f"{NAME} run --help")
     if not given.command:
         _refuse_run("no command to run", RUN_USAGE)
+    if fault := contradiction(given):
+        _refuse_run(fault, f"{NAME} run --help")
+    return given
+
+
+def _parse_other(parser: Parser, arguments: Sequence[str]) -> Given:
+    given = parser.parse_args(arguments, Given())
+    fault = contradiction(given) if given.verb == "get" else None
+    if fault:
+        program.report(NAME, fault, f"{NAME} {given.verb} --help")
+        sys.exit(program.USAGE)
     return given
 
 
@@ -97,8 +109,8 @@ def _refuse_run(message: str, hint: str) -> NoReturn:
 def _add_run(verb: Parser) -> None:
     verb.usage_code = FAILED
     verb.add_argument("strays", nargs="*", help=argparse.SUPPRESS)
-    _add_flags(verb, RUN)
-    _add_connection(verb)
+    for title, flags in GROUPS.items():
+        _add_flags(verb.add_argument_group(title), flags)
 
 
 def _add_get(verb: Parser) -> None:
@@ -106,6 +118,7 @@ def _add_get(verb: Parser) -> None:
     verb.add_argument("--format", choices=FORMATS, help="default toml")
     verb.add_argument("--show", action="store_true", help="print all the secrets even on a terminal")
     _add_flags(verb, [ALLOW_RESERVED])
+    _add_flags(verb.add_argument_group("when nobody answers"), CACHE)
     _add_connection(verb)
 
 

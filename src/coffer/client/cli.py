@@ -10,17 +10,16 @@ from __future__ import annotations
 import sys
 
 from coffer import ending
-from coffer.errors import CofferError, MissingNameError
+from coffer.errors import CofferError
 
-from .fetch import Client
+from .fetch import MAX_STALE_SECONDS, Client
 from .flags import read_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from coffer.shard import Shard
 
+    from .delivery import Delivery
     from .flags import Given
 
 NAME = "coffer-client"
@@ -42,22 +41,57 @@ def act(arguments: list[str]) -> int:
 
 
 def run(given: Given) -> int:
-    """Become the command, with the secrets in its environment; return only if that fails."""
+    """Become the command, with the secrets in its environment, or stay beside it; return its code, or why not."""
     from .run import FAILED, CommandError
 
     try:
-        _become(given)
+        return _deliver(given)
     except CofferError as error:
         ending.report(NAME, str(error), error.hint)
         return error.exit_code if isinstance(error, CommandError) else FAILED
 
 
-def _become(given: Given) -> NoReturn:
-    from .environment import add, inherit
+def _deliver(given: Given) -> int:
+    from .delivery import prepare
     from .run import replace_process
 
-    secrets = _client(given).fetch().environ(allow_reserved=given.allow_reserved)
-    replace_process(given.command, add(inherit(), secrets))
+    client = _client(given)
+    delivery = prepare(client.fetch(), given)
+    if given.watch is None:
+        replace_process(given.command, _give(delivery, given))
+    return _stay(given, client, delivery)
+
+
+def _give(delivery: Delivery, given: Given) -> dict[bytes, bytes]:
+    """Put the files in place, if there are to be any; return the command's environment."""
+    from .environment import add, inherit, narrow
+
+    environment = inherit()
+    if given.clean or given.keep:
+        environment = narrow(environment, given.keep)
+    if given.files is not None:
+        from .folder import fill
+
+        fill(given.files, delivery.files)
+    return add(environment, delivery.variables)
+
+
+def _stay(given: Given, client: Client, delivery: Delivery) -> int:
+    from .delivery import prepare
+    from .folder import clear
+    from .supervise import Supervisor, signal_for
+    from .watch import Watch
+
+    assert given.watch is not None
+    watch = Watch(delivery, lambda: prepare(client.ask(), given), given.watch, _tell)
+    supervisor = Supervisor(
+        given.command, lambda new: _give(new, given), watch, signal_for(given.on_change or "restart"), _tell
+    )
+    try:
+        return supervisor.run()
+    finally:
+        if given.files is not None:
+            clear(given.files)
 
 
 def get(given: Given) -> int:
@@ -77,13 +111,11 @@ def get(given: Given) -> int:
 def _pick(shard: Shard, name: str) -> Shard:
     from coffer.shard import Shard
 
-    if name in shard:
-        return Shard({name: shard[name]})
-    from difflib import get_close_matches
+    from .delivery import missing
 
-    near = get_close_matches(name, shard, n=3)
-    hint = f"this client has {', '.join(near)}" if near else f"none of this client's {len(shard)} is named like it"
-    raise MissingNameError(f"no value named {name!r}", hint)
+    if name not in shard:
+        raise missing(name, shard)
+    return Shard({name: shard[name]})
 
 
 def _format(shard: Shard, given: Given) -> str:
@@ -112,4 +144,19 @@ def _client(given: Given) -> Client:
 
         return obtain(given.passphrase_file)
 
-    return Client(given.server or None, given.key, timeout=given.timeout, retries=given.retries, passphrase=passphrase)
+    return Client(
+        given.server or None,
+        given.key,
+        timeout=given.timeout,
+        retries=given.retries,
+        passphrase=passphrase,
+        cache=given.cache,
+        max_stale=given.max_stale or MAX_STALE_SECONDS,
+        offline=given.offline,
+        tell=_tell,
+    )
+
+
+def _tell(text: str) -> None:
+    """Say one line beside what the command says."""
+    sys.stderr.write(f"{NAME}: {ending.escape(text)}\n")

@@ -13,7 +13,7 @@ from coffer.environment import OWN_PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 OWN_PREFIX_BYTES = OWN_PREFIX.encode()
 COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
@@ -25,6 +25,14 @@ def inherit() -> dict[bytes, bytes]:
     if kept.get(b"LC_CTYPE") in COERCED:
         _restore_locale(kept)
     return kept
+
+
+def narrow(environment: dict[bytes, bytes], globs: Sequence[str]) -> dict[bytes, bytes]:
+    """Return those variables whose names one of the patterns matches: ``*``, ``?`` and ``[…]``, case counts."""
+    from fnmatch import fnmatchcase
+
+    patterns = [os.fsencode(glob) for glob in globs]
+    return {name: value for name, value in environment.items() if any(fnmatchcase(name, each) for each in patterns)}
 
 
 def add(environment: dict[bytes, bytes], texts: Mapping[str, str]) -> dict[bytes, bytes]:

@@ -8,6 +8,8 @@ Rule 1: ``read_run`` either reads what argparse reads, or leaves it to argparse.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
+
 from .fetch import RETRIES, TIMEOUT_SECONDS
 
 TYPE_CHECKING = False
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_LIMIT_SECONDS = 3600
 RETRIES_LIMIT = 999
+DURATION_LIMIT_SECONDS = 10 * 366 * 86_400
+DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class Given:
@@ -33,7 +37,18 @@ class Given:
     passphrase_file: str | None
     timeout: float
     retries: int
+    cache: str | None = None
+    max_stale: float | None = None
+    offline: bool = False
+    only: list[str]
+    require: list[str]
+    prefix: str
     allow_reserved: list[str]
+    files: str | None
+    clean: bool
+    keep: list[str]
+    watch: float | None
+    on_change: str | None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Given) and vars(self) == vars(other)
@@ -76,6 +91,23 @@ def read_seconds(text: str) -> float:
     return seconds
 
 
+def read_duration(text: str) -> float:
+    """Return the seconds in ``30s``, ``5m``, ``12h`` or ``14d``. Raises ValueError."""
+    unit = DURATION_UNITS.get(text[-1:])
+    number = text[:-1]
+    if not (unit and number.isascii() and number.isdigit() and 0 < int(number) * unit <= DURATION_LIMIT_SECONDS):
+        raise ValueError(f"{text!r} is not a duration such as 30s, 5m, 12h or 14d")
+    return int(number) * unit
+
+
+def read_action(text: str) -> str:
+    """Return ``restart`` or ``signal:NAME`` as it stands. Raises ValueError."""
+    name = text.removeprefix("signal:")
+    if text != "restart" and not (name != text and name.isalnum() and hasattr(_signal, f"SIG{name}")):
+        raise ValueError(f"{text!r} is neither restart nor signal:NAME, as in signal:HUP")
+    return text
+
+
 def read_count(text: str) -> int:
     """Return a number of retries. Raises ValueError."""
     if not (text.isascii() and text.isdigit() and len(text) <= 3):
@@ -113,7 +145,35 @@ ALLOW_RESERVED = Flag(
     "pass this value on although its name, as PATH does, changes what a program is",
     is_repeated=True,
 )
-RUN = (ALLOW_RESERVED,)
+CACHE = (
+    Flag("--cache", "FILE", "keep the last shard there, sealed to this key, for a start when nobody answers"),
+    Flag(
+        "--max-stale",
+        "DURATION",
+        "use no cache older than this (default 14d)",
+        read=read_duration,
+    ),
+    Flag("--offline", None, "ask nobody, use the cache"),
+)
+SELECTION = (
+    Flag("--only", "A,B", "hand over these values and no others; each must be there", is_repeated=True),
+    Flag("--require", "A,B", "start nothing unless these values are there", is_repeated=True),
+    Flag("--prefix", "TEXT", "put this before every name", default=""),
+    ALLOW_RESERVED,
+    Flag("--files", "DIR", "hand over each value as a file in DIR, in memory, and its path in NAME_FILE"),
+    Flag("--clean", None, "start with an empty environment, but for the secrets"),
+    Flag("--keep", "GLOB", "with --clean, which this implies: keep these variables of the caller", is_repeated=True),
+)
+WATCH = (
+    Flag("--watch", "DURATION", "stay beside the command, and look so often for other values", read=read_duration),
+    Flag("--on-change", "ACTION", "with --watch: restart (the default), or signal:HUP", read=read_action),
+)
+GROUPS = {
+    "what the command is given": SELECTION,
+    "when values change": WATCH,
+    "when nobody answers": CACHE,
+    "whom to ask, and as whom": CONNECTION,
+}
 
 
 def read_run(arguments: Sequence[str]) -> Given | None:
@@ -127,7 +187,18 @@ def read_run(arguments: Sequence[str]) -> Given | None:
     for word in words:
         if not _read_flag(given, word, words):
             return None
-    return given
+    return None if contradiction(given) else given
+
+
+def contradiction(given: Given) -> str | None:
+    """Say which flags make no sense together, or return None."""
+    if given.cache is None and (given.offline or given.max_stale is not None):
+        return f"{'--offline' if given.offline else '--max-stale'}: there is no --cache"
+    if given.verb == "run" and given.on_change is not None and given.watch is None:
+        return "--on-change: there is no --watch"
+    if given.verb == "run" and given.watch is not None and given.offline:
+        return "--watch: with --offline nobody is asked"
+    return None
 
 
 def _defaults() -> Given:
@@ -170,4 +241,4 @@ def _set(given: Given, flag: Flag, text: str) -> bool:
     return True
 
 
-_RUN_FLAGS = {flag.name: flag for flag in (*RUN, *CONNECTION)}
+_RUN_FLAGS = {flag.name: flag for flags in GROUPS.values() for flag in flags}

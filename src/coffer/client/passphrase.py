@@ -6,21 +6,35 @@ Not here: what is done with it, which is the core's.
 from __future__ import annotations
 
 import os
+import stat
 
-from coffer.errors import SettingsError
-from coffer.files import load
+from coffer.errors import KeyFileError, SettingsError
 
 LIMIT_BYTES = 4096
 
 
 def obtain(path: str | None) -> bytes:
-    """Return the passphrase in a file, without one line end after it; ask for it if there is no file.
+    """Return the passphrase in a file, or ask for it if there is no file. Raises OperatorError."""
+    return ask() if path is None else read(path)
 
-    Raises OperatorError.
-    """
-    if path is None:
-        return ask()
-    return load(path, LIMIT_BYTES).removesuffix(b"\n").removesuffix(b"\r")
+
+def read(path: str) -> bytes:
+    """Return what a file or pipe holds, without the end of its line. Raises KeyFileError."""
+    try:
+        with open(path, "rb") as file:
+            _check(path, os.fstat(file.fileno()))
+            text = file.read(LIMIT_BYTES + 1)
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from None
+    text = text.removesuffix(b"\n").removesuffix(b"\r")
+    if not 1 <= len(text) <= LIMIT_BYTES:
+        raise KeyFileError(f"{path}: a passphrase has 1 to {LIMIT_BYTES:,} bytes")
+    return text
+
+
+def _check(path: str, status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
+        raise KeyFileError(f"{path}: a passphrase that others can read", f"chmod 0600 {path}")
 
 
 def ask() -> bytes:

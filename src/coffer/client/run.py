@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FAILED = 125
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
+# Python ignores these from its start on, and what is ignored stays so across exec.
+PYTHONS_OWN = (_signal.SIGPIPE, _signal.SIGXFSZ)
 
 
 class CommandError(OperatorError):
@@ -36,8 +38,7 @@ class CommandError(OperatorError):
 
 def replace_process(command: list[str], environment: Mapping[bytes, bytes]) -> NoReturn:
     """Become the command. Raises CommandError."""
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
-        # Python ignores them from its start on, and what is ignored stays so across exec.
+    for number in PYTHONS_OWN:
         _signal.signal(number, _signal.SIG_DFL)
     start(command, lambda path: os.execve(path, command, environment))
     raise AssertionError("execve returned")

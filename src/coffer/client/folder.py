@@ -1,0 +1,81 @@
+"""Values as files: one each, in a folder that only we can enter and that is in memory.
+
+Not here: which values (``delivery``).
+
+Rule 1: the folder is for this alone. What lies in it was put there by an earlier run, or it is refused; so what
+went out of the shard can go out of the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from coffer.environment import is_name
+from coffer.errors import OperatorError
+from coffer.files import save
+
+MODE = 0o400
+MEMORY_KINDS = ("tmpfs", "ramfs")
+
+
+def fill(folder: str, texts: dict[str, str]) -> None:
+    """Put each value into a file of its own, and take away the files of values that are gone. Raises OperatorError.
+
+    Each file is replaced in one step: whoever reads it sees the old value or the new one.
+    """
+    before = _make(folder)
+    for name, text in texts.items():
+        save(os.path.join(folder, name), text.encode(), mode=MODE)
+    for name in before - texts.keys():
+        os.unlink(os.path.join(folder, name))
+
+
+def clear(folder: str) -> None:
+    """Take away all that ``fill`` put there. Raises OperatorError."""
+    for name in _check(folder):
+        os.unlink(os.path.join(folder, name))
+
+
+def _make(folder: str) -> set[str]:
+    """Make the folder unless it is there; return the names of the files in it. Raises OperatorError."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        return _check(folder)
+    except OSError as error:
+        raise OperatorError(f"{folder}: {error.strerror}") from None
+    try:
+        return _check(folder)
+    except OperatorError:
+        os.rmdir(folder)
+        raise
+
+
+def _check(folder: str) -> set[str]:
+    """Return the names of the files that are there. Raises OperatorError."""
+    status = os.stat(folder)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise OperatorError(f"{folder}: not a folder that only you can enter", f"chmod 0700 {folder}, or name another")
+    if not _is_in_memory(status.st_dev):
+        raise OperatorError(f"{folder}: on disk", "name one in memory: under $XDG_RUNTIME_DIR, /run or /dev/shm")
+    names = set(os.listdir(folder))
+    for name in names:
+        if not _is_ours(name, os.lstat(os.path.join(folder, name))):
+            raise OperatorError(f"{folder}: holds {name!r}, which coffer did not put there", "name a folder of its own")
+    return names
+
+
+def _is_ours(name: str, status: os.stat_result) -> bool:
+    return is_name("_" + name) and stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == MODE
+
+
+def _is_in_memory(device: int) -> bool:
+    """Whether the file system of that device number never touches a disk, but for swap."""
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+        for line in mounts:
+            mount, _, kind = line.partition(" - ")
+            if mount.split(" ")[2] == wanted:
+                return kind.split(" ")[0] in MEMORY_KINDS
+    return False
