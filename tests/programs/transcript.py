@@ -155,14 +155,15 @@ def replay(page: str, folder: Path) -> Iterator[Mismatch]:
 
 def _comes_true(shown: str, shell: Shell, real: dict[str, str], in_background: bool) -> bool:
     deadline = time.monotonic() + LATE_SECONDS
-    while not (matches := _matches(shown, shell.printed, real)) and in_background and shell.wait(deadline):
-        pass
+    as_shown = matches(shown, shell.printed, real)
+    while in_background and not as_shown and shell.wait(deadline):
+        as_shown = matches(shown, shell.printed, real)
     while in_background and shell.wait(time.monotonic() + QUIET_SECONDS):
-        matches = _matches(shown, shell.printed, real)
-    return matches
+        as_shown = matches(shown, shell.printed, real)
+    return as_shown
 
 
-def _matches(shown: str, printed: str, real: dict[str, str]) -> bool:
+def matches(shown: str, printed: str, real: dict[str, str]) -> bool:
     """Compare, and learn from ``printed`` which real ids those of the page stand for."""
     ids: list[str] = []
     found = re.fullmatch("".join(_pattern(line, real, ids) for line in shown.splitlines()), printed)
