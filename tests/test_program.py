@@ -69,6 +69,7 @@ EXIT_CODES = {
     "UnreachableError": 69,
     "PeerError": 76,
     "FrameError": 76,
+    "CutError": 76,
     "OrderError": 76,
     "OpenError": 76,
     "RefusedError": 77,
