@@ -127,6 +127,18 @@ def test_an_older_definition_is_served_only_when_it_is_sealed_anew(walk: Walk) -
     assert walk.service.reload() == 0
 
 
+def test_a_restart_does_not_forget_which_definition_was_the_newest(walk: Walk) -> None:
+    old = walk.service.sealed.read_bytes()
+    walk.seal()
+    assert walk.service.reload() == 0
+    walk.service.sealed.write_bytes(old)
+    assert walk.service.stop() == 0
+    command = walk.service.command("ExecStart")
+    again = subprocess.run(command, env=walk.service.environment, capture_output=True, timeout=30)
+    assert again.returncode == REFUSED
+    assert b"serial 1 is older than 2, which was served last" in again.stderr
+
+
 def test_of_two_operators_who_edited_at_once_the_second_is_told(walk: Walk) -> None:
     first = walk.service.sealed.read_bytes()
     walk.write(f'"{walk.service.id("web")}"', "one")

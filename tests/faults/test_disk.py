@@ -23,7 +23,6 @@ def needles(fleet: Fleet) -> Needles:
 
 
 def test_no_file_of_a_server_holds_a_value_or_another_key(fleet: Fleet) -> None:
-    own = fleet.key.read_bytes()
     state = fleet.folder / "state"
     state.mkdir()
     with Server(fleet, "--verbose", "--state-dir", state) as server:
