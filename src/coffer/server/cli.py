@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from coffer.server.log import Log
 
 PROGRAM = "coffer-server"
-VERBS = ("serve", "check", "reload")
+VERBS = ("serve", "check", "reload", "completion")
 ABOUT = """Serve sealed shards, one to each client.
 
 verbs:
   serve      serve until told to stop (the default)
   check      do everything but serve, and say what would be served
   reload     ask the running server to take the definition anew, and wait for its verdict
+  completion  print what completes this program in a shell
 """
 EXAMPLE = """example:
   coffer-server --key server.key --companion ID --definition coffer.sealed --listen 0.0.0.0:26333
@@ -47,8 +48,21 @@ def act(arguments: list[str]) -> int:
     rest = arguments[1:] if arguments and arguments[0] == verb else arguments
     if verb == "reload":
         return reload(rest)
+    if verb == "completion":
+        parser().parse_args(arguments)
     flags = serve_parser(verb).parse_args(rest)
     return {"serve": serve, "check": check}[verb](load_settings(flags))
+
+
+def parser() -> program.Parser:
+    """The parser of the whole command line, for completion; ``act`` reads it by the verb, which may be left out."""
+    whole = serve_parser()
+    verbs = whole.add_subparsers(metavar="VERB", title="verbs", parser_class=program.Parser)
+    for verb in ("serve", "check"):
+        add_flags(verbs.add_parser(verb))
+    _add_reload(verbs.add_parser("reload"))
+    program.add_completion(verbs)
+    return whole
 
 
 def serve_parser(verb: str = "serve") -> program.Parser:
@@ -70,8 +84,12 @@ def reload_parser() -> program.Parser:
         prog=f"{PROGRAM} reload",
         description="Ask the running server to take the definition anew, and wait for its verdict.",
     )
-    parser.add_argument("--run-dir", metavar="DIR", help="that of the server (default: $RUNTIME_DIRECTORY)")
+    _add_reload(parser)
     return parser
+
+
+def _add_reload(parser: program.Parser) -> None:
+    parser.add_argument("--run-dir", metavar="DIR", help="that of the server (default: $RUNTIME_DIRECTORY)")
 
 
 def reload(arguments: list[str]) -> int:

@@ -11,14 +11,14 @@ Rule 3: at the cap, the connection that has been silent longest gives way.
 
 from __future__ import annotations
 
-import errno
-import os
+import fcntl
 import selectors
 import socket
-import struct
+import termios
 from collections import OrderedDict
 
 from coffer.server.deadlines import NEVER, SESSION_SECONDS, WRITE_SECONDS, Deadlines, now
+from coffer.server.doors import PAUSE_SECONDS, Doors, reset
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from coffer.server.sources import Source, Sources
 
     class Conversation(Protocol):
-        """What the loop carries bytes for."""
+        """What the loop carries bytes for. Each whole message changes its state."""
 
         state: Any
         closed: bool
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
         @property
         def failing(self) -> bool: ...
-        @property
-        def silent(self) -> bool: ...
 
         def receive(self, data: memoryview) -> bytes: ...
         def receive_end(self) -> None: ...
@@ -45,29 +43,21 @@ if TYPE_CHECKING:
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
-STREAM = int(socket.SOCK_STREAM)
 DONTWAIT = socket.MSG_DONTWAIT
-RESET = struct.pack("ii", 1, 0)
 BUFFER_BYTES = 65_536
-ACCEPT_BATCH = 64
-PAUSE_SECONDS = 0.05
+TAKING_SECONDS = 0.25
 FORGET_SECONDS = 10.0
-
-
-class Door:
-    """A listening socket, its family as the plain number that a new socket is made with."""
-
-    __slots__ = ("family", "socket")
-
-    def __init__(self, listener: socket.socket) -> None:
-        self.socket = listener
-        self.family = int(listener.family)
+# Why a connection was dropped; the step at which it was late is the conversation's to name.
+LATE = "deadline"
+UNTAKEN = "deadline: it does not take its answer"
 
 
 class Connection:
     """One socket and the conversation on it."""
 
-    __slots__ = ("conversation", "deadline", "events", "fd", "out", "since", "socket", "source", "tick")
+    __slots__ = (
+        "conversation", "deadline", "events", "fd", "is_slow", "out", "since", "socket", "source", "take_by", "tick",
+    )  # fmt: skip
 
     def __init__(
         self, sock: socket.SocketType, source: Source, conversation: Conversation, since: float
@@ -78,6 +68,8 @@ class Connection:
         self.conversation = conversation
         self.since = since
         self.deadline = since
+        self.take_by = since
+        self.is_slow = False
         self.tick = NEVER
         self.events = 0
         self.out: memoryview | None = None
@@ -98,7 +90,6 @@ class Loop:
         """``patience`` is how many seconds, at least one, a client may take in each state of a conversation;
         ``report`` is told of each connection's end: None when it was orderly, otherwise why.
         """
-        self._doors = [Door(listener) for listener in listeners]
         self._sources = sources
         self._most = most_connections
         self._make = make
@@ -112,13 +103,10 @@ class Loop:
         self._count = 0
         self._timers: list[tuple[float, float, Callable[[], None]]] = []
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
-        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._resume_at: float | None = None
         self._stop_at: float | None = None
         self._running = True
         self.moment = now()
-        self._accepting = False
-        self._accept_again()
+        self._doors = Doors(listeners, self._selector, self._has_room, self._greet)
         self.call_every(FORGET_SECONDS, lambda: self._sources.forget(self.moment))
 
     def call_every(self, seconds: float, act: Callable[[], None]) -> None:
@@ -145,80 +133,27 @@ class Loop:
 
     def drain(self, seconds: float) -> None:
         """Accept what is queued, take no more, and stop when the last has gone or the seconds are over."""
-        for door in self._doors:
-            while self._accept(door):
-                pass
-        self._pause(None)
-        for door in self._doors:
-            door.socket.close()
-        self._doors = []
+        self._doors.close()
         self._stop_at = self.moment + seconds
 
     def silent(self) -> list[Any]:
         """Return the conversations in which the client has said nothing yet."""
         return [connection.conversation for connection in self._silent]
 
-    # -- accepting
+    # -- a connection's life
 
-    def _accept_again(self) -> None:
-        self._resume_at = None
-        if not self._accepting:
-            for door in self._doors:
-                self._selector.register(door.socket, READ, (self._accept_batch, door))
-            self._accepting = True
+    def _has_room(self) -> bool:
+        """Whether one more may come: below the cap, or where somebody silent can give way."""
+        return self._count < self._most or bool(self._silent)
 
-    def _pause(self, until: float | None) -> None:
-        self._resume_at = until
-        if self._accepting:
-            for door in self._doors:
-                self._selector.unregister(door.socket)
-            self._accepting = False
-
-    def _accept_batch(self, door: Door) -> None:
-        for _ in range(ACCEPT_BATCH):
-            if not self._accept(door):
-                return
-
-    def _accept(self, door: Door) -> bool:
-        """Accept one connection and read at once what it may have brought. False: there was none."""
-        if self._count >= self._most and not self._make_room():
-            return False
-        try:
-            # What socket.accept() does, less its wrapping: measured, that takes 6 us more a session.
-            fd, address = door.socket._accept()  # type: ignore[attr-defined]
-            sock = socket.SocketType(door.family, STREAM, 0, fd)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            return self._survive(door, error)
-        self._greet(sock, address[0])
-        return True
-
-    def _make_room(self) -> bool:
-        """Let the connection go that has been silent longest; with none, wait until one ends."""
-        if not self._silent:
-            self._pause(None)
-            return False
-        self._drop(next(iter(self._silent)), "gave way: the server is full (--max-connections)")
-        return True
-
-    def _survive(self, door: Door, error: OSError) -> bool:
-        """Out of descriptors or memory: turn one away by the spare descriptor and leave the rest for later."""
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            os.close(self._spare)
-            try:
-                self._reset(door.socket.accept()[0])
-            except OSError:
-                pass
-            finally:
-                self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        elif error.errno not in (errno.ENOBUFS, errno.ENOMEM):
-            return True  # the connection was gone before it was accepted; there may be others
-        self._pause(self.moment + PAUSE_SECONDS)
-        return False
+    def _make_room(self) -> None:
+        """At the cap, and now that somebody has come: the connection goes that has been silent longest."""
+        if self._count >= self._most:
+            self._drop(next(iter(self._silent)), "gave way: the server is full (--max-connections)")
 
     def _greet(self, sock: socket.SocketType, address: str) -> None:
         """Take a new connection, and read at once what it may have brought."""
+        self._make_room()
         source = self._sources.enter(address)
         connection = Connection(sock, source, self._make(), self.moment)
         self._count += 1
@@ -236,8 +171,6 @@ class Loop:
             connection.deadline = self.moment + self._patience[connection.conversation.state]
         self._deadlines.set(connection, connection.deadline, self.moment)
 
-    # -- a connection's life
-
     def _select(self, connection: Connection, events: int) -> None:
         data = (self._on_read if events == READ else self._on_write, connection)
         if not connection.events:
@@ -247,6 +180,8 @@ class Loop:
         connection.events = events
 
     def _read(self, connection: Connection) -> None:
+        if connection.fd < 0:
+            return  # it gave way to another in this very round of events
         try:
             count = connection.socket.recv_into(self._buffer, 0, DONTWAIT)
         except BlockingIOError:
@@ -258,17 +193,16 @@ class Loop:
             self._take_end(connection)
             return
         conversation = connection.conversation
+        before = conversation.state
         reply = conversation.receive(self._buffer[:count])
+        if conversation.state == before and not conversation.closed:
+            return  # a part of a frame earns no time: a deadline is for the whole
         if self._silent:
-            self._note_speech(connection)
+            self._silent.pop(connection, None)
         if conversation.closed:
             self._take_last(connection, reply)
         elif not reply or self._send(connection, reply):
             self._await(connection)
-
-    def _note_speech(self, connection: Connection) -> None:
-        if not connection.conversation.silent:
-            self._silent.pop(connection, None)
 
     def _take_last(self, connection: Connection, reply: bytes) -> None:
         """The conversation is over: send what was earned before, then reset whoever erred or await the close."""
@@ -299,6 +233,8 @@ class Loop:
 
     def _send(self, connection: Connection, data: bytes | memoryview) -> bool:
         """Send what the socket takes and keep the rest; True when all of it is out."""
+        if connection.out is None:
+            connection.take_by = self.moment + WRITE_SECONDS
         try:
             sent = connection.socket.send(data, DONTWAIT)
         except BlockingIOError:
@@ -315,6 +251,8 @@ class Loop:
         return False
 
     def _write(self, connection: Connection) -> None:
+        if connection.fd < 0:
+            return
         assert connection.out is not None
         if not self._send(connection, connection.out):
             return
@@ -336,7 +274,7 @@ class Loop:
 
     def _drop(self, connection: Connection, why: str) -> None:
         self._forget(connection, why)
-        self._reset(connection.socket)
+        reset(connection.socket)
 
     def _forget(self, connection: Connection, why: str | None) -> None:
         if connection.events:
@@ -347,22 +285,16 @@ class Loop:
             self._silent.pop(connection, None)
         self._sources.leave(connection.source)
         self._count -= 1
-        if not self._accepting and self._resume_at is None and self._stop_at is None:
-            self._accept_again()
+        if self._doors.waits_for_room:
+            self._doors.open()
         self._report(connection, why)
-
-    def _reset(self, sock: socket.SocketType) -> None:
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        finally:
-            sock.close()
 
     # -- the clock
 
     def _pause_seconds(self) -> float | None:
         if self._deadlines or self._stop_at is not None:
             return 0.125
-        if self._resume_at is not None:
+        if self._doors.opens_at is not None:
             return PAUSE_SECONDS
         return max(0.0, min(when for when, _, _ in self._timers) - self.moment)
 
@@ -374,15 +306,35 @@ class Loop:
             if when <= moment:
                 self._timers[index] = (moment + seconds, seconds, act)
                 act()
-        if self._resume_at is not None and self._resume_at <= moment:
-            self._accept_again()
+        if self._doors.opens_at is not None and self._doors.opens_at <= moment:
+            self._doors.open()
         if self._stop_at is not None and (not self._count or self._stop_at <= moment):
             self.stop()
 
     def _run_out(self, connection: Connection) -> None:
         """A deadline is past: a conversation that is over is closed, any other one reset."""
-        if connection.conversation.closed and connection.out is None:
+        if connection.out is not None:
+            self._drop(connection, UNTAKEN)
+        elif connection.conversation.closed:
             self._forget(connection, None)
             connection.socket.close()
+        elif _holds_back(connection.fd):
+            self._await_taking(connection)
+        elif connection.is_slow:
+            connection.is_slow = False
+            self._await(connection)
         else:
-            self._drop(connection, "deadline")
+            self._drop(connection, LATE)
+
+    def _await_taking(self, connection: Connection) -> None:
+        """The answer is still on its way to the client, whose own time begins when it is there."""
+        if self.moment >= min(connection.take_by, connection.since + SESSION_SECONDS):
+            self._drop(connection, UNTAKEN)
+        else:
+            connection.is_slow = True
+            self._deadlines.set(connection, min(self.moment + TAKING_SECONDS, connection.take_by), self.moment)
+
+
+def _holds_back(fd: int) -> bool:
+    """Whether the kernel keeps bytes that the client has not acknowledged."""
+    return any(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)))
