@@ -66,8 +66,8 @@ class Service:
     def seal(self) -> None:
         """Seal the definition, with the next serial."""
         made = self.folder / "made"
-        self._companion("seal", str(made / "definition.toml"), "--key", str(made / "companion.key"),
-                        "--server", self.id("server"), "-o", str(self.sealed))
+        key, server = str(made / "companion.key"), self.id("server")
+        self._companion("seal", str(made / "definition.toml"), "--key", key, "--server", server, "-o", str(self.sealed))
 
     def command(self, setting: str) -> list[str]:
         """Return a command of the unit, its settings file that of this folder."""
@@ -99,15 +99,15 @@ class Service:
 
     def reload(self, *before: str) -> int:
         """Run the unit's ExecReload; return its exit code."""
-        return subprocess.run([*before, *self.command("ExecReload")], env=self.environment, capture_output=True,
-                              timeout=PATIENCE_SECONDS).returncode
+        command = [*before, *self.command("ExecReload")]
+        return subprocess.run(command, env=self.environment, capture_output=True, timeout=PATIENCE_SECONDS).returncode
 
     def fetch(self, address: str = "") -> str:
         """Return the client's shard as coffer-client prints it: one attempt."""
         address = address or self.wait_for_line(r"listening on (\S+)")[1]
-        return subprocess.run([BIN / "coffer-client", "get", "--server", f"coffer://{self.id('server')}@{address}",
-                               "--key", self.folder / "made" / "web.key", "--retries", "0", "--timeout", "5"],
-                              capture_output=True, text=True, timeout=PATIENCE_SECONDS).stdout
+        flags = ["--server", f"coffer://{self.id('server')}@{address}", "--key", str(self.folder / "made" / "web.key")]
+        command = [str(BIN / "coffer-client"), "get", *flags, "--retries", "0", "--timeout", "5"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS).stdout
 
     def stop(self) -> int:
         """TERM the server; return its exit code."""
