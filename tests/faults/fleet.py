@@ -61,7 +61,7 @@ class Fleet:
     def seal(self, text: str, serial: int | None = None, *, companion: bytes = b"", server: bytes = b"") -> bytes:
         """Return the sealed definition as it lies in a file; keys and serial are the fleet's unless given."""
         sealed = envelope.seal(
-            text.encode(),
+            text.encode(errors="surrogateescape"),
             companion or self.companion,
             public(server or self.server),
             next(self.serial) if serial is None else serial,
