@@ -41,6 +41,9 @@ bench: benchmarks/load/build/load $(VENV)/.tooled  ## build the load generator a
 wheel: $(VENV)/.tooled  ## a self-contained wheel and an sdist in dist/
 	scripts/wheel
 
+completions: $(VENV)/.tooled  ## make what completes the programs in a shell anew, from their parsers
+	$(BIN)/python scripts/completions
+
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist src/*.egg-info src/coffer/_core*.so src/coffer/_core.c $(VENV)/.built $(VENV)/.tooled
 	$(MAKE) -C benchmarks/load clean
@@ -63,4 +66,4 @@ benchmarks/load/build/load: $(wildcard benchmarks/load/*.[ch])
 	@scripts/prepare
 	$(MAKE) -C benchmarks/load
 
-.PHONY: help demo build test lint faults fuzz sanitize bench wheel clean
+.PHONY: help demo build test lint faults fuzz sanitize bench wheel completions clean

@@ -1,6 +1,6 @@
-"""What the three programs share: how the command line is read, and what ``ending`` says of how they end.
+"""What the three programs share: how the command line is read and completed, and what ``ending`` says of how they end.
 
-Not here: any verb.
+Not here: any verb but ``completion``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-__all__ = ["INTERRUPTED", "READER_GONE", "USAGE", "Parser", "escape", "report", "run"]
+    Verbs = argparse._SubParsersAction[Any]
+
+SHELLS = ("bash", "zsh", "fish")
+COMPLETION_LIMIT_BYTES = 1 << 20
+
+__all__ = ["INTERRUPTED", "READER_GONE", "SHELLS", "USAGE", "Parser", "add_completion", "escape", "report", "run"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,3 +38,27 @@ class Parser(argparse.ArgumentParser):
         program = self.prog.split()[0]
         report(program, message, f"{self.prog} --help")
         sys.exit(USAGE)
+
+
+def add_completion(verbs: Verbs) -> None:
+    """Add the verb ``completion``, which prints a file of ``completions/`` and ends the program."""
+    summary = "print what completes this program in a shell"
+    verb = verbs.add_parser("completion", help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    verb.epilog = _COMPLETION_EPILOG.format(program=verb.prog.split()[0])
+    verb.add_argument("shell", choices=SHELLS, action=_ShowCompletion, help="for which shell")
+
+
+class _ShowCompletion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, shell: Any, option: Any = None) -> None:
+        from coffer.files import load
+
+        program = parser.prog.split()[0]
+        path = f"{__file__.rpartition('/')[0]}/completions/{program}.{shell}"
+        parser.exit(run(program, lambda: sys.stdout.write(load(path, COMPLETION_LIMIT_BYTES).decode()) and 0))
+
+
+_COMPLETION_EPILOG = """\
+bash: {program} completion bash > ~/.local/share/bash-completion/completions/{program}
+zsh:  {program} completion zsh > FOLDER/_{program}, where FOLDER stands in $fpath
+fish: {program} completion fish > ~/.config/fish/completions/{program}.fish
+"""

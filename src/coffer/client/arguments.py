@@ -61,6 +61,7 @@ def make_parser() -> Parser:
     _add_run(verbs.add_parser("run", help="start a command with the secrets in its environment", usage=RUN_USAGE))
     _add_get(verbs.add_parser("get", help="print the secrets, or one of them"))
     _add_connection(verbs.add_parser("ping", help="prove server and key without touching a secret"))
+    program.add_completion(verbs)
     return parser
 
 

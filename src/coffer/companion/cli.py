@@ -44,6 +44,7 @@ def parser() -> program.Parser:
     verbs = top.add_subparsers(metavar="VERB", required=True, title="verbs", parser_class=program.Parser)
     for add in (add_keys, add_sealing, add_values, add_clients, add_rotation, add_git):
         add(verbs)
+    program.add_completion(verbs)
     return top
 
 

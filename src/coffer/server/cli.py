@@ -24,9 +24,9 @@ VERBS = ("serve", "check", "reload", "completion")
 ABOUT = """Serve sealed shards, one to each client.
 
 verbs:
-  serve      serve until told to stop (the default)
-  check      do everything but serve, and say what would be served
-  reload     ask the running server to take the definition anew, and wait for its verdict
+  serve       serve until told to stop (the default)
+  check       do everything but serve, and say what would be served
+  reload      ask the running server to take the definition anew, and wait for its verdict
   completion  print what completes this program in a shell
 """
 EXAMPLE = """example:
@@ -58,9 +58,9 @@ def parser() -> program.Parser:
     """The parser of the whole command line, for completion; ``act`` reads it by the verb, which may be left out."""
     whole = serve_parser()
     verbs = whole.add_subparsers(metavar="VERB", title="verbs", parser_class=program.Parser)
-    for verb in ("serve", "check"):
-        add_flags(verbs.add_parser(verb))
-    _add_reload(verbs.add_parser("reload"))
+    for verb, summary in (("serve", "serve until told to stop"), ("check", "say what would be served")):
+        add_flags(verbs.add_parser(verb, help=summary))
+    _add_reload(verbs.add_parser("reload", help="take the definition anew"))
     program.add_completion(verbs)
     return whole
 
