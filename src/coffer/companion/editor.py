@@ -19,7 +19,8 @@ from coffer.errors import OperatorError, SettingsError
 FALLBACKS = ("editor", "nano", "vim", "vi")
 GRACE_SECONDS = 2.0
 
-_VIM = ("-n", "-i", "NONE", "-c", "set nobackup nowritebackup noundofile")
+# What follows -c is done last, after the settings of whoever edits.
+_VIM = ("-n", "-i", "NONE", "-c", "silent! set nobackup nowritebackup noundofile | silent! set viminfofile=NONE")
 # By how the program's name begins, once links are followed: vi is a link to another in most places.
 _FLAGS = {
     "vim": _VIM,

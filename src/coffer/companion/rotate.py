@@ -88,7 +88,7 @@ def _old_id(options: Namespace, document: Document) -> str:
         ids = [each for each in ids if parse_id(each) == wanted]
         if not ids:
             raise SettingsError(
-                f"{options.name} has no such id", f"its ids: coffer-companion client list {options.file}"
+                f"{options.name} has no such id", f"coffer-companion client list {options.file} shows its ids"
             )
     elif len(ids) > (1 if options.id else 2):
         raise SettingsError(f"{options.name} has {len(ids)} ids: which one goes?", "--old ID")
