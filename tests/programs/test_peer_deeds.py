@@ -55,7 +55,7 @@ def test_a_slow_deed_is_ended_by_its_deadline_and_not_before(peer_house: PeerHou
             assert seconds > SHORTEST_DEADLINE_SECONDS, name
 
 
-@pytest.mark.parametrize("length", [0, 16, 48, 72, 128, 65_535])
+@pytest.mark.parametrize("length", [0, 128, 65_535])
 def test_no_other_type_opens_a_conversation_whatever_its_length(peer_house: PeerHouse, length: int) -> None:
     for kind in range(256):
         if (kind, length) != (Kind.HELLO, 128):

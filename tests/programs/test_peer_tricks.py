@@ -29,11 +29,14 @@ s, c = os.urandom(32), os.urandom(32)
 SHARD: dict[str, response.Value] = {"PASSWORD": "canary-4711", "PORT": 5432}
 RESPONSE = response.encode(SHARD)
 REFUSED = json.loads((Path(__file__).parents[1] / "vectors" / "response.json").read_text())["refused"]
+HARMLESS = [name for name, known in TRICKS.items() if known.conclusion is None]
+SLOW = [name for name, known in TRICKS.items() if known.is_slow]
+QUICK = [name for name in TRICKS if name not in HARMLESS + SLOW]
 LINK_BYTES = 3 + 72
 ANSWER_BYTES = LINK_BYTES + 3 + 16 + 256
 
 NO_ANSWER, FAULT, FAILED_RUN = 69, 76, 125
-CODES: dict[type[Fault] | None, int] = {None: 0, Unanswered: NO_ANSWER, Fault: FAULT, Refused: 77}
+CODES: dict[object, int] = {Unanswered: NO_ANSWER, Fault: FAULT, Refused: 77}
 TOLD = re.compile(r"coffer-client: error: [^\n]+\nhint: [^\n]+\n")
 FLAGS = ("--retries", "0", "--timeout")
 VERBS = {"run": ("--", "touch", "started"), "get": ("--format", "json"), "ping": ()}
@@ -92,20 +95,33 @@ def conclusion_of_ping(server: Server, seconds: float) -> type[Fault] | None:
     return None
 
 
-@pytest.mark.parametrize("name", TRICKS)
+@pytest.mark.parametrize("name", QUICK)
 def test_a_trick_starts_no_program_and_ends_with_its_code(name: str, ask: Ask, tmp_path: Path) -> None:
+    assert_trick_fails(name, ask, tmp_path)
+
+
+def test_a_server_that_lets_one_wait_starts_no_program_either(ask: Ask, tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as pool:
+        for failed in [pool.submit(assert_trick_fails, name, ask, tmp_path, "2") for name in SLOW]:
+            failed.result()
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_odd_but_whole_starts_the_program(name: str, ask: Ask, tmp_path: Path) -> None:
+    with serving(TRICKS[name].manner) as server:
+        assert ask(server, "run") == (0, "", "") and (tmp_path / "started").exists()
+        got = ask(server, "get")
+    assert (got.code, json.loads(got.out), got.err) == (0, SHARD, "")
+
+
+def assert_trick_fails(name: str, ask: Ask, folder: Path, seconds: str = "5") -> None:
     known = TRICKS[name]
-    seconds = "1" if known.is_slow else "5"
     with serving(known.manner) as server, ThreadPoolExecutor() as pool:
         asked = [pool.submit(ask, server, verb, seconds) for verb in VERBS]
         pinged = BEFORE_LINK.get(name) or conclusion_of_ping(server, float(seconds))
         ran, got, ping = (each.result() for each in asked)
-    if known.conclusion is None:
-        assert ran == (0, "", "") and (tmp_path / "started").exists()
-        assert (got.code, json.loads(got.out), got.err) == (0, SHARD, "")
-    else:
-        assert_nothing_started(ran, tmp_path)
-        assert_told(got, CODES[BEFORE_LINK.get(name, known.conclusion)])
+    assert_nothing_started(ran, folder)
+    assert_told(got, CODES[BEFORE_LINK.get(name, known.conclusion)])
     if pinged is None:
         assert (ping.code, ping.err) == (0, "")
     else:
