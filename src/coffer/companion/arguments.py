@@ -205,7 +205,7 @@ def _add_key(verb: ArgumentParser) -> None:
     verb.add_argument(
         "--key",
         metavar="FILE",
-        help="the companion's key file (default: $COFFER_COMPANION_KEY, or companion.key beside the sealed file)",
+        help="the companion's key file (default: $COFFER_COMPANION_KEY, or companion.key beside FILE or here)",
     )
     _add_passphrase_file(verb)
     verb.add_argument(

@@ -73,9 +73,10 @@ def _id_hint(text: str) -> str:
 
 
 def _key_beside(path: str) -> str:
-    found = os.path.join(os.path.dirname(path), KEY_NAME)
-    if os.path.exists(found):
-        return found
+    """Return companion.key beside a file or, as what is read from a pipe lies nowhere, in the current folder."""
+    for found in (os.path.join(os.path.dirname(path), KEY_NAME), KEY_NAME):
+        if os.path.exists(found):
+            return found
     raise SettingsError("no companion key", f"name its file: --key FILE (or {KEY_VARIABLE})")
 
 
