@@ -5,10 +5,13 @@ One connection, one question (a line), one verdict (a line of JSON). Only root a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import stat
 import struct
+from typing import NamedTuple
 
 from coffer.errors import OperatorError, SettingsError, UnreachableError
 
@@ -16,6 +19,15 @@ SOCKET_NAME = "control.sock"
 RELOAD = b"reload\n"
 ANSWER_LIMIT_BYTES = 65_536
 PEER_CREDENTIALS = struct.Struct("3i")
+QUESTION_SECONDS = 1.0
+
+
+class Verdict(NamedTuple):
+    """What came of a reload; ``code`` is the exit code it stands for."""
+
+    message: str
+    hint: str | None = None
+    code: int = 0
 
 
 def bind(directory: str) -> socket.socket:
@@ -29,9 +41,15 @@ def bind(directory: str) -> socket.socket:
         sock.listen()
     except OSError as error:
         sock.close()
-        raise SettingsError(f"--run-dir: {path}: {error.strerror}") from None
+        raise SettingsError(f"--run-dir: {path}: {error.strerror or error}") from None
     sock.setblocking(False)
     return sock
+
+
+def unbind(directory: str) -> None:
+    """Take the control socket away again."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(directory, SOCKET_NAME))
 
 
 def _clear(path: str) -> None:
@@ -42,20 +60,30 @@ def _clear(path: str) -> None:
         except FileNotFoundError:
             return
         except ConnectionRefusedError:
-            os.unlink(path)
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                os.unlink(path)
             return
     raise SettingsError(f"--run-dir: {path}: another coffer-server is running there", "give each its own --run-dir")
 
 
-def may_ask(connection: socket.socket) -> bool:
+def takes_reload(connection: socket.socket) -> bool:
+    """Whether somebody who may ask for a reload does so; afterwards nothing on the connection blocks for long."""
+    connection.settimeout(QUESTION_SECONDS)
+    try:
+        return _may_ask(connection) and connection.recv(64) == RELOAD
+    except OSError:
+        return False
+
+
+def _may_ask(connection: socket.socket) -> bool:
     """Whether the process at the other end belongs to root or to the server's own user."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
     return PEER_CREDENTIALS.unpack(raw)[1] in (0, os.geteuid())
 
 
-def format_verdict(message: str, hint: str | None = None, code: int = 0) -> bytes:
-    """Return the line that answers a question; ``code`` is the exit code it stands for."""
-    return json.dumps({"message": message, "hint": hint, "code": code}).encode() + b"\n"
+def format_verdict(verdict: Verdict) -> bytes:
+    """Return the line that answers a question."""
+    return json.dumps(verdict._asdict()).encode() + b"\n"
 
 
 def ask_reload(directory: str) -> str:
@@ -65,15 +93,15 @@ def ask_reload(directory: str) -> str:
         try:
             sock.connect(path)
             sock.sendall(RELOAD)
-            verdict = json.loads(_read_line(sock))
+            verdict = Verdict(**json.loads(_read_line(sock)))
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it went away without an answer"
+            reason = error.strerror or error if isinstance(error, OSError) else "it went away without an answer"
             raise UnreachableError(f"{path}: {reason}", "is coffer-server running with this --run-dir?") from None
-    if verdict["code"]:
-        refusal = OperatorError(verdict["message"], verdict["hint"])
-        refusal.exit_code = verdict["code"]
+    if verdict.code:
+        refusal = OperatorError(verdict.message, verdict.hint)
+        refusal.exit_code = verdict.code
         raise refusal
-    return str(verdict["message"])
+    return verdict.message
 
 
 def _read_line(sock: socket.socket) -> bytes:

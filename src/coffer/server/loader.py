@@ -9,26 +9,24 @@ Rule 2: work is bounded: processor seconds and memory grow with the text, and no
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
 import signal
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass
 
 from coffer import definition, files
 from coffer._core import TableWriter
 from coffer.envelope import Envelope, parse_armour
-from coffer.errors import CofferError, DefinitionError, EnvelopeError
+from coffer.errors import CofferError, DefinitionError, EnvelopeError, OperatorError
 from coffer.identity import format_id
-from coffer.server import table
-from coffer.server.log import STDERR
+from coffer.server import child, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from coffer._core import Keypair, Locker
+    from coffer.definition import Definition
     from coffer.server.settings import Settings
 
 NICENESS = 19
@@ -39,6 +37,11 @@ MEMORY_FACTOR = 10
 # Base64, line ends and the two armour lines around a text of the largest size.
 ARMOUR_FACTOR = 1.4
 ARMOUR_BYTES = 4096
+GO_BACK_HINT = (
+    "to go back on purpose, seal the old text anew: coffer-companion open OLD --key companion.key |"
+    " coffer-companion seal - --key companion.key --server ID -o FILE"
+)
+OTHER_COMPANION_HINT = "another companion sealed what was served last: seal it with --new, which counts from the time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +61,35 @@ class Loaded:
     clients: int
     values: int
     unchanged: bool
+    advice: list[list[str | None]]  # findings and hints
 
 
 class Loader:
     """One load under way: a child process, the memfd it fills, and the pipe it reports on."""
 
-    def __init__(self, settings: Settings, keypairs: tuple[Keypair, ...], locker: Locker, last: Stamp | None) -> None:
-        """Start the child. ``last`` is the newest definition taken so far, None when there is none."""
-        self._table_fd = table.make()
-        self.pipe, report = os.pipe2(os.O_CLOEXEC)
-        self._said = b""
+    def __init__(
+        self,
+        settings: Settings,
+        keypairs: tuple[Keypair, ...],
+        locker: Locker,
+        last: Stamp | None,
+        *,
+        advise: bool = False,
+    ) -> None:
+        """Start the child. ``last`` is the newest definition taken so far, None when there is none; with
+        ``advise`` it also looks for what works and will surprise somebody. Raises OperatorError.
+        """
         self._definition = settings.definition
-        self._pid = os.fork()
-        if not self._pid:
-            os.close(self.pipe)
-            _run_child(settings, keypairs, locker, last, self._table_fd, report)
+        self._said = b""
+        self._table_fd = self.pipe = -1
+        try:
+            self._table_fd = table.make()
+            self.pipe, report = os.pipe2(os.O_CLOEXEC)
+            work = _Work(settings, keypairs, locker, last, advise)
+            self._pid = child.fork(lambda: _run_child(work, self._table_fd, report))
+        except OSError as error:
+            self.let_go()
+            raise OperatorError(f"{self._definition}: the loader cannot start: {error.strerror}") from None
         os.close(report)
 
     def read(self) -> bool:
@@ -82,14 +99,21 @@ class Loader:
         return bool(said)
 
     def let_go(self) -> None:
-        """In another child: close what belongs to this load."""
-        os.close(self.pipe)
-        os.close(self._table_fd)
+        """Close what belongs to this load; in another child, that is all there is to do."""
+        for fd in (self.pipe, self._table_fd):
+            if fd >= 0:
+                os.close(fd)
+
+    def stop(self) -> None:
+        """End the load, whatever has become of it."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        self.let_go()
 
     def finish(self) -> tuple[Loaded, int]:
         """After ``read`` was False: return what was loaded and the memfd of its table.
 
-        Raises EnvelopeError or DefinitionError with the child's reason, or with the limit it died of.
+        Raises OperatorError with the child's reason, or with the limit it died of.
         """
         os.close(self.pipe)
         _, status = os.waitpid(self._pid, 0)
@@ -103,56 +127,67 @@ class Loader:
     def _verdict(self, code: int) -> Loaded:
         if code == -signal.SIGXCPU:
             raise DefinitionError(f"{self._definition}: took more processor time than its size allows")
-        if code < 0 or not self._said:
-            raise DefinitionError(f"{self._definition}: the loader died ({_name_exit(code)})")
+        if code or not self._said:
+            raise DefinitionError(f"{self._definition}: the loader died ({child.name_end(code)})")
         said = json.loads(self._said)
         if "refused" in said:
-            raise DefinitionError(said["refused"], said["hint"])
+            refusal = OperatorError(said["refused"], said["hint"])
+            refusal.exit_code = said["code"]
+            raise refusal
         return Loaded(Stamp(**said.pop("stamp")), **said)
 
 
-def _name_exit(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What the child is to load, and with what."""
+
+    settings: Settings
+    keypairs: tuple[Keypair, ...]
+    locker: Locker
+    last: Stamp | None
+    advise: bool
 
 
-def _run_child(settings: Settings, keypairs: tuple[Keypair, ...], locker: Locker, last: Stamp | None,
-               table_fd: int, report: int) -> NoReturn:
+def _run_child(work: _Work, table_fd: int, report: int) -> int:
+    """In the child. Nothing of the master's stays open here, so that its port and its channels end with it."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+    child.keep_only(table_fd, report)
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    _close_others(table_fd, report)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # `pkill -HUP` means the master
     os.nice(NICENESS)
     try:
-        said = _load(settings, keypairs, locker, last, table_fd)
+        said = _load(work, table_fd)
     except CofferError as error:
-        said = {"refused": str(error), "hint": error.hint}
+        said = {"refused": str(error), "hint": error.hint, "code": error.exit_code}
     except MemoryError:
-        said = {"refused": f"{settings.definition}: needs more memory than its size allows", "hint": None}
-    os.write(report, json.dumps(said).encode())
-    os._exit(0)
+        said = _refusal(work, "needs more memory than its size allows")
+    except OSError as error:
+        said = _refusal(work, f"{error.strerror}")
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+        os.write(report, json.dumps(said).encode())
+    return 0
 
 
-def _close_others(*own: int) -> None:
-    """Close what was inherited: held here, it would keep port and workers alive when the master is killed."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    for low, high in pairwise((STDERR, *sorted(own), limit)):
-        os.closerange(low + 1, high)
+def _refusal(work: _Work, why: str) -> dict[str, object]:
+    return {"refused": f"{work.settings.definition}: {why}", "hint": None, "code": DefinitionError.exit_code}
 
 
-def _load(settings: Settings, keypairs: tuple[Keypair, ...], locker: Locker, last: Stamp | None,
-          table_fd: int) -> dict[str, object]:
+def _load(work: _Work, table_fd: int) -> dict[str, object]:
+    settings = work.settings
     envelope = load_envelope(settings)
-    stamp = Stamp(format_id(envelope.companion), envelope.serial, envelope.digest.hex())
-    unchanged = check_stamp(settings.definition, stamp, last)
     _limit(len(envelope.sealed))
-    text = open_envelope(envelope, keypairs, settings)
-    clients, values = _write_table(text, envelope, settings, locker, table_fd)
-    table.seal(table_fd)
+    text = open_envelope(envelope, work.keypairs, settings)
+    stamp = Stamp(format_id(envelope.companion), envelope.serial, envelope.digest.hex())
+    unchanged = check_stamp(settings.definition, stamp, work.last)
+    parsed = _parse(text, envelope, settings)
+    values = _write_table(parsed, envelope.serial, work.locker, table_fd)
     return {
-        "stamp": {"companion": stamp.companion, "serial": stamp.serial, "digest": stamp.digest},
-        "clients": clients,
+        "stamp": asdict(stamp),
+        "clients": len(parsed.clients),
         "values": values,
         "unchanged": unchanged,
+        "advice": _advise(parsed, text, settings.definition) if work.advise else [],
     }
 
 
@@ -175,8 +210,7 @@ def check_stamp(source: str, stamp: Stamp, last: Stamp | None) -> bool:
     if stamp.serial < last.serial:
         raise EnvelopeError(
             f"{source}: serial {stamp.serial} is older than {last.serial}, which was served last",
-            "to go back on purpose, seal the old text anew: coffer-companion open OLD --key companion.key |"
-            " coffer-companion seal - --key companion.key --server ID -o FILE",
+            GO_BACK_HINT if stamp.companion == last.companion else OTHER_COMPANION_HINT,
         )
     if stamp.digest != last.digest:
         raise EnvelopeError(
@@ -190,23 +224,45 @@ def _limit(size: int) -> None:
     with open("/proc/self/statm", "rb") as file:
         mapped = int(file.read().split()[0]) * resource.getpagesize()
     seconds = CPU_SECONDS * -(-size // CPU_STEP_BYTES)
+    # The kernel asks about the hard limit first, and that one has no name: it kills.
+    _lower(resource.RLIMIT_CPU, seconds, seconds + 1)
     memory = mapped + MEMORY_BYTES + MEMORY_FACTOR * size
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    _lower(resource.RLIMIT_AS, memory, memory)
 
 
-def _write_table(text: bytes, envelope: Envelope, settings: Settings, locker: Locker, fd: int) -> tuple[int, int]:
-    parsed = definition.parse(
+def _lower(kind: int, soft: int, hard: int) -> None:
+    """Set a limit, unless there is a lower one already."""
+    old_soft, old_hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (_lesser(soft, old_soft), _lesser(hard, old_hard)))
+
+
+def _lesser(new: int, old: int) -> int:
+    return new if old == resource.RLIM_INFINITY else min(new, old)
+
+
+def _parse(text: bytes, envelope: Envelope, settings: Settings) -> Definition:
+    return definition.parse(
         text,
         source=settings.definition,
         limit_bytes=settings.definition_limit,
         server=envelope.server,
         companion=envelope.companion,
     )
-    writer = TableWriter(locker, envelope.serial)
+
+
+def _write_table(parsed: Definition, serial: int, locker: Locker, fd: int) -> int:
+    """Fill and seal the memfd; return how many values there are."""
+    writer = TableWriter(locker, serial)
     values = 0
     for client in parsed.clients.values():
         writer.add(client.name, client.ids, client.encoded)
         values += client.values
     writer.write(fd)
-    return len(parsed.clients), values
+    table.seal(fd)
+    return values
+
+
+def _advise(parsed: Definition, text: bytes, source: str) -> list[list[str | None]]:
+    from coffer.lint import lint
+
+    return [[f"{advice} [{advice.rule}]", advice.hint] for advice in lint(parsed, text.decode(), source)]

@@ -22,15 +22,18 @@ class Log:
     def __init__(self, verbose: bool = False) -> None:
         self.verbose = verbose
         self._allowance = PEER_LINES_A_SECOND
+        self._turn, self._turns = 0, 1
         self._second = 0
         self._said = 0
         self._unsaid = 0
         self._room = select.poll()
         self._room.register(STDERR, select.POLLOUT)
 
-    def share(self, workers: int) -> None:
-        """Take this process's share of the ten lines a second."""
+    def share(self, number: int, workers: int) -> None:
+        """Take this worker's share of the ten lines a second; of more than ten workers, each has its seconds."""
         self._allowance = max(1, PEER_LINES_A_SECOND // workers)
+        self._turns = -(-workers // PEER_LINES_A_SECOND)
+        self._turn = number % self._turns
 
     def say(self, text: str) -> None:
         """Write one line, or lose it."""
@@ -42,15 +45,14 @@ class Log:
             return
 
     def say_of_peer(self, text: str, moment: float) -> None:
-        """Write one line about a peer, unless this second has had its lines; then they are only counted."""
-        if int(moment) != self._second:
-            unsaid, self._unsaid = self._unsaid, 0
-            self._second, self._said = int(moment), 0
-            if unsaid:
-                self._said = 1
-                self.say(f"{unsaid} more lines about peers were left out")
-        if self._said < self._allowance:
-            self._said += 1
-            self.say(text)
-        else:
+        """Write one line about a peer, unless this second has had its lines; then it is only counted."""
+        second = int(moment)
+        if second != self._second:
+            self._second, self._said = second, 0
+        if self._said >= self._allowance or second % self._turns != self._turn:
             self._unsaid += 1
+            return
+        left_out = f" (before it, {self._unsaid:,} more lines about peers were left out)" if self._unsaid else ""
+        self._unsaid = 0
+        self._said += 1
+        self.say(text + left_out)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 TAKE_TABLE = b"table"
 DRAIN = b"drain"
 TOOK_TABLE = b"took"
+TOOK_UNLOCKED = b"took, with memory that may be swapped"
 
 PATIENCE = {
     State.HELLO: HELLO_SECONDS,
@@ -101,8 +102,6 @@ class Worker:
         loop = self._loop = Loop(self._listeners, sources, settings.max_connections, self._make, PATIENCE, self._report)
         loop.watch(self._master, self._hear_master)
         loop.call_every(EPOCH_SECONDS, self._responder.renew)
-        if not memory_is_locked():
-            self._log.say("warning: not all secret memory could be locked, it may be swapped; raise `ulimit -l`")
         # What was there before the first session is not looked at again: collections stay short.
         gc.freeze()
         loop.run()
@@ -133,7 +132,7 @@ class Worker:
             self._table = table.map_sealed(fd, self._locker)
         finally:
             os.close(fd)
-        self._master.send(TOOK_TABLE + self._table.serial.to_bytes(8, "big"))
+        self._master.send(TOOK_TABLE if memory_is_locked() else TOOK_UNLOCKED)
 
     def _drain(self, loop: Loop) -> None:
         loop.drain(SESSION_SECONDS)
