@@ -45,6 +45,11 @@ class House:
     def address(self) -> str:
         return f"coffer://{self.id('server')}@127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """The server's, or 0."""
+        return self._server.pid if self._server else 0
+
     def settings(self, client: str = "web") -> dict[str, str]:
         return {"COFFER_SERVER": self.address, "COFFER_KEY": str(self.folder / f"{client}.key")}
 
