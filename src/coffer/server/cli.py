@@ -9,7 +9,7 @@ import sys
 from coffer import program
 from coffer._core import harden
 from coffer.errors import SettingsError
-from coffer.server.settings import Settings, add_flags, bind, load_settings
+from coffer.server.settings import Settings, add_flags, bind, first_directory, load_settings, resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _add_reload(parser: program.Parser) -> None:
 def reload(arguments: list[str]) -> int:
     from coffer.server.control import ask_reload
 
-    directory = reload_parser().parse_args(arguments).run_dir or os.environ.get("RUNTIME_DIRECTORY")
+    directory = reload_parser().parse_args(arguments).run_dir or first_directory("RUNTIME_DIRECTORY")
     if not directory:
         raise SettingsError("--run-dir is missing", "it is the --run-dir that the server was started with")
     sys.stdout.write(ask_reload(directory) + "\n")
@@ -113,18 +113,21 @@ def serve(settings: Settings) -> int:
 
 
 def check(settings: Settings) -> int:
+    """Do everything but serve: also beside the running server, so nothing is bound."""
     from coffer._core import Locker
     from coffer.server import state
     from coffer.server.loader import Loader
 
     keypairs = prepare(settings)
-    loader = Loader(settings, keypairs, Locker(), state.load(settings.state_dir))
+    for text in settings.listen:
+        resolve(text)
+    loader = Loader(settings, keypairs, Locker(), state.load(settings.state_dir), advise=True)
     while loader.read():
         pass
     loaded, _ = loader.finish()
-    sys.stdout.write(
-        f"{settings.definition}: serial {loaded.stamp.serial}, {loaded.clients} clients, {loaded.values} values\n"
-    )
+    for advice, hint in loaded.advice:
+        sys.stderr.write(f"warning: {advice}\n" + (f"  hint: {hint}\n" if hint else ""))
+    sys.stdout.write(f"{settings.definition}: {loaded}\nwould listen on {', '.join(settings.listen)}\n")
     return 0
 
 
@@ -133,15 +136,27 @@ def prepare(settings: Settings) -> tuple[Keypair, ...]:
     from coffer.identity import load_keypair
 
     sys.excepthook = _crash
+    _fill_standard_streams()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     harden()
     return tuple(load_keypair(path) for path in settings.key)
+
+
+def _fill_standard_streams() -> None:
+    """Let no socket or key file take the place of a standard stream that was closed before the start."""
+    from coffer.server.log import STDERR
+
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        continue
+    os.close(fd)
 
 
 def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A bug's traceback, without the message: only code, never a value."""
     import traceback
 
+    if sys.stderr is None:
+        return
     sys.stderr.writelines(traceback.format_tb(trace))
     sys.stderr.write(f"{PROGRAM}: internal error: {kind.__name__}\n")
 
@@ -150,13 +165,20 @@ def _fit_descriptors(settings: Settings, log: Log) -> Settings:
     """Raise the soft limit of descriptors to the hard one, and the cap on connections to what it leaves."""
     from dataclasses import replace
 
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    hard = _raise_limit(resource.RLIMIT_NOFILE)
+    _raise_limit(resource.RLIMIT_MEMLOCK)
     room = max(1, hard - SPARE_DESCRIPTORS)
     if room >= settings.max_connections:
         return settings
     log.say(f"warning: the limit of {hard} open files leaves room for {room} connections a worker (`ulimit -n`)")
     return replace(settings, max_connections=room)
+
+
+def _raise_limit(kind: int) -> int:
+    """Raise a soft limit to its hard one, and return that."""
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (hard, hard))
+    return hard
 
 
 def _listeners(settings: Settings) -> list[socket.socket]:

@@ -63,6 +63,14 @@ class Loaded:
     unchanged: bool
     advice: list[list[str | None]]  # findings and hints
 
+    def __str__(self) -> str:
+        clients, values = _count(self.clients, "client"), _count(self.values, "value")
+        return f"serial {self.stamp.serial}: {clients}, {values}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
 
 class Loader:
     """One load under way: a child process, the memfd it fills, and the pipe it reports on."""

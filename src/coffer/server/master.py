@@ -236,7 +236,7 @@ class Master:
         except CofferError:
             os.close(fd)
             raise
-        line = f"serving serial {loaded.stamp.serial}: {loaded.clients} clients, {loaded.values} values"
+        line = f"serving {loaded}"
         if self._table is not None:
             came, gone, changed = new.changes(self._table)
             line += f" (ids: {came} new, {gone} gone, {changed} changed)"

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from coffer import files
 from coffer.definition import LIMIT_BYTES
@@ -18,7 +19,6 @@ from coffer.identity import parse_id
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from typing import Any
 
 DEFAULT_LISTEN = "127.0.0.1:26333"
 SETTINGS_LIMIT_BYTES = 1 << 20
@@ -63,6 +63,13 @@ class Settings:
     failing_hellos_per_source: tuple[float, float]
 
 
+class Found(NamedTuple):
+    """What a setting is, unchecked, and where it was said, for the error."""
+
+    place: str
+    value: Any
+
+
 def add_flags(parser: ArgumentParser) -> None:
     """Give the parser a flag for every setting, and ``--settings``."""
     parser.add_argument("--settings", metavar="FILE", help="read settings from a TOML file; flags go before it")
@@ -76,17 +83,15 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def load_settings(flags: Namespace) -> Settings:
-    """Return the settings that flags, file and defaults give together. Raises SettingsError, IdError."""
+    """Return the settings that flags, file and defaults give together. Raises SettingsError."""
     named = _load_file(flags.settings) if flags.settings else {}
-    values: dict[str, Any] = {}
+    found: dict[str, Found] = {}
     for name, (default, _, _) in FLAGS.items():
         flag = getattr(flags, name.replace("-", "_"))
-        values[name] = default
-        if name in named:
-            values[name] = _typed(flags.settings, name, named[name], default)
-        if flag is not None:
-            values[name] = flag
-    return _checked(values)
+        found[name] = Found(f"--{name}", default if flag is None else flag)
+        if flag is None and name in named:
+            found[name] = Found(f"{flags.settings}: {name}", _typed(flags.settings, name, named[name], default))
+    return _checked(found)
 
 
 def _load_file(path: str) -> dict[str, Any]:
@@ -94,7 +99,7 @@ def _load_file(path: str) -> dict[str, Any]:
 
     try:
         named = tomli.loads(files.load(path, SETTINGS_LIMIT_BYTES).decode())
-    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from None
     for name in named:
         if name not in FLAGS:
@@ -116,87 +121,123 @@ def _typed(path: str, name: str, value: Any, default: Any) -> Any:
     return value
 
 
-def _checked(values: dict[str, Any]) -> Settings:
+def _checked(found: dict[str, Found]) -> Settings:
     return Settings(
-        key=_keys(values["key"]),
-        companion=_companions(values["companion"]),
-        definition=_definition(values["definition"]),
-        listen=tuple(values["listen"]),
-        workers=_number("workers", values["workers"]) or len(os.sched_getaffinity(0)),
-        verbose=values["verbose"],
-        reload_on_change=values["reload-on-change"],
-        run_dir=values["run-dir"] or os.environ.get("RUNTIME_DIRECTORY", ""),
-        state_dir=values["state-dir"] or os.environ.get("STATE_DIRECTORY", ""),
-        definition_limit=_size("definition-limit", values["definition-limit"]),
-        max_connections=_number("max-connections", values["max-connections"], least=1),
-        max_connections_per_source=_number("max-connections-per-source", values["max-connections-per-source"]),
-        failing_hellos_per_source=_bucket("failing-hellos-per-source", values["failing-hellos-per-source"]),
+        key=_keys(*found["key"]),
+        companion=_companions(*found["companion"]),
+        definition=_definition(*found["definition"]),
+        listen=tuple(_address(found["listen"].place, each) for each in found["listen"].value),
+        workers=_number(*found["workers"]) or len(os.sched_getaffinity(0)),
+        verbose=found["verbose"].value,
+        reload_on_change=found["reload-on-change"].value,
+        run_dir=_directory(*found["run-dir"], "RUNTIME_DIRECTORY"),
+        state_dir=_directory(*found["state-dir"], "STATE_DIRECTORY"),
+        definition_limit=_size(*found["definition-limit"]),
+        max_connections=_number(*found["max-connections"], least=1),
+        max_connections_per_source=_number(*found["max-connections-per-source"]),
+        failing_hellos_per_source=_bucket(*found["failing-hellos-per-source"]),
     )
 
 
-def _keys(paths: list[str]) -> tuple[str, ...]:
+def _keys(place: str, paths: list[str]) -> tuple[str, ...]:
     if not paths:
         raise SettingsError("--key is missing", "coffer-companion keygen -o server.key makes a key file")
     if len(paths) > 2:
-        raise SettingsError("--key: a server has one key, or two while it is rotated")
+        raise SettingsError(f"{place}: a server has one key, or two while it is rotated")
     return tuple(paths)
 
 
-def _companions(ids: list[str]) -> frozenset[bytes]:
+def _companions(place: str, ids: list[str]) -> frozenset[bytes]:
     if not ids:
         raise SettingsError(
             "--companion is missing: whose definitions may be served?",
             "coffer-companion id companion.key prints the id",
         )
+    return frozenset(_companion(place, text) for text in ids)
+
+
+def _companion(place: str, text: str) -> bytes:
     try:
-        return frozenset(parse_id(text) for text in ids)
+        return parse_id(text)
     except IdError as error:
-        raise SettingsError(f"--companion: {error}") from None
+        raise SettingsError(f"{place}: {text!r}: {error}") from None
 
 
-def _definition(path: str) -> str:
+def _definition(place: str, path: str) -> str:
     if not path:
         raise SettingsError("--definition is missing", "coffer-companion seal makes a sealed definition")
     return path
 
 
-def _number(name: str, value: str | int, least: int = 0) -> int:
+def _directory(place: str, path: str, variable: str) -> str:
+    """The directory that is named, else the first one that the service manager made, else none."""
+    if not path:
+        place, path = f"${variable}", first_directory(variable)
+    if path and not os.path.isdir(path):
+        raise SettingsError(f"{place}: {path}: not a directory", f"mkdir -m 0700 {path}")
+    return path
+
+
+def first_directory(variable: str) -> str:
+    """The first of the directories in an environment variable of the service manager, or ""."""
+    return os.environ.get(variable, "").partition(":")[0]
+
+
+def _address(place: str, text: str) -> str:
+    """``HOST:PORT`` as it was given, if that is what it is."""
+    host, colon, port = text.rpartition(":")
+    brackets = host.startswith("["), host.endswith("]")
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535 or all(brackets) != (":" in host):
+        raise SettingsError(f"{place}: {text!r} is not HOST:PORT", "an IPv6 address stands in brackets: [::1]:26333")
+    return text
+
+
+def _number(place: str, value: str | int, least: int = 0) -> int:
     try:
         number = int(value)
     except ValueError:
-        raise SettingsError(f"--{name}: {value!r} is not a whole number") from None
+        raise SettingsError(f"{place}: {value!r} is not a whole number") from None
     if number < least:
-        raise SettingsError(f"--{name}: at least {least}")
+        raise SettingsError(f"{place}: at least {least}")
     return number
 
 
-def _size(name: str, value: str | int) -> int:
-    number, unit = re.fullmatch(r"(\d*)\s*(.*)", str(value)).groups()  # type: ignore[union-attr]
-    if not number or unit.upper() not in UNITS:
-        raise SettingsError(f"--{name}: {value!r} is not a size such as 1000000 or 64MiB")
-    return int(number) * UNITS[unit.upper()]
+def _size(place: str, value: str | int) -> int:
+    found = re.fullmatch(r"([0-9]+)\s*([A-Za-z]*)", str(value))
+    unit = UNITS.get(found[2].upper()) if found else None
+    if not found or not unit:
+        raise SettingsError(f"{place}: {value!r} is not a size such as 1000000 or 64MiB")
+    return int(found[1]) * unit
 
 
-def _bucket(name: str, value: str | int) -> tuple[float, float]:
+def _bucket(place: str, value: str | int) -> tuple[float, float]:
     rate, colon, burst = str(value).partition(":")
     try:
         bucket = float(rate), float(burst) if colon else float(rate) * 2
     except ValueError:
-        raise SettingsError(f"--{name}: {value!r} is not RATE:BURST, such as 20:40") from None
+        raise SettingsError(f"{place}: {value!r} is not RATE:BURST, such as 20:40") from None
     if not 0 <= bucket[0] < float("inf") or (bucket[0] and not 1 <= bucket[1] < float("inf")):
-        raise SettingsError(f"--{name}: a rate of 0 or more and a burst of at least 1")
+        raise SettingsError(f"{place}: a rate of 0 or more and a burst of at least 1")
     return bucket
+
+
+def resolve(text: str) -> list[tuple[int, Any]]:
+    """Return family and address of everything that ``HOST:PORT`` means. Raises SettingsError."""
+    host, _, port = text.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]") or None, int(port), type=socket.SOCK_STREAM,
+                                   flags=socket.AI_PASSIVE)
+    except UnicodeError:
+        raise SettingsError(f"--listen: {text!r}: no name of a host") from None
+    except OSError as error:
+        raise SettingsError(f"--listen: {text}: {error.strerror}") from None
+    return list(dict.fromkeys((int(one[0]), one[4]) for one in found))
 
 
 def bind(text: str) -> list[socket.socket]:
     """Return non-blocking listening sockets on ``HOST:PORT``: one for each address of the name."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise SettingsError(f"--listen: {text!r} is not HOST:PORT", "an IPv6 address stands in brackets: [::1]:26333")
     try:
-        found = socket.getaddrinfo(host.strip("[]") or None, int(port), type=socket.SOCK_STREAM,
-                                   flags=socket.AI_PASSIVE)
-        return [_listen(family, address) for family, address in dict.fromkeys((one[0], one[4]) for one in found)]
+        return [_listen(family, address) for family, address in resolve(text)]
     except OSError as error:
         raise SettingsError(f"--listen: {text}: {error.strerror}") from None
 

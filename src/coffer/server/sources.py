@@ -9,9 +9,10 @@ Rule 2: the table is bounded; when it is full of sources in use, further ones ar
 
 from __future__ import annotations
 
-from socket import AF_INET6, inet_pton
+from socket import AF_INET6, inet_ntop, inet_pton
 
 SOURCES_LIMIT = 65_536
+ONE_SOURCE = "behind a proxy or NAT all clients are one source"
 MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -56,9 +57,9 @@ class Sources:
     def refusal(self, source: Source, moment: float) -> str | None:
         """Why this source's newest connection is not to be served, or None."""
         if self._most and source.connections > self._most:
-            return f"over {self._most} connections from one source (--max-connections-per-source)"
+            return f"over {self._most} connections from one source (--max-connections-per-source; {ONE_SOURCE})"
         if source.tokens is not None and self._refill(source, moment) < 1:
-            return "too many failing Hellos from one source (--failing-hellos-per-source)"
+            return f"too many failing Hellos from one source (--failing-hellos-per-source; {ONE_SOURCE})"
         return None
 
     def leave(self, source: Source) -> None:
@@ -97,4 +98,4 @@ def _network(address: str) -> str:
     packed = inet_pton(AF_INET6, address.partition("%")[0])
     if packed.startswith(MAPPED):
         return ".".join(map(str, packed[len(MAPPED) :]))
-    return packed[:8].hex()
+    return inet_ntop(AF_INET6, packed[:8] + bytes(8)) + "/64"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 
 from coffer import files
 from coffer.errors import OperatorError, SettingsError
@@ -19,7 +20,7 @@ def load(directory: str) -> Stamp | None:
     if not directory or not os.path.lexists(path):
         return None
     try:
-        return Stamp(**json.loads(files.load(path, LIMIT_BYTES)))
+        return _stamp(**json.loads(files.load(path, LIMIT_BYTES)))
     except (OperatorError, ValueError, TypeError):
         raise SettingsError(
             f"{path}: unreadable, so an older definition could not be told from a newer one",
@@ -27,8 +28,13 @@ def load(directory: str) -> Stamp | None:
         ) from None
 
 
+def _stamp(companion: str, serial: int, digest: str) -> Stamp:
+    if type(serial) is not int or not isinstance(companion, str) or not isinstance(digest, str):
+        raise TypeError("not what was saved")
+    return Stamp(companion, serial, digest)
+
+
 def save(directory: str, stamp: Stamp) -> None:
     """Keep the stamp in ``directory``, if there is one. Raises OperatorError."""
     if directory:
-        kept = {"companion": stamp.companion, "serial": stamp.serial, "digest": stamp.digest}
-        files.save(os.path.join(directory, FILE_NAME), json.dumps(kept).encode() + b"\n")
+        files.save(os.path.join(directory, FILE_NAME), json.dumps(asdict(stamp)).encode() + b"\n")

@@ -9,21 +9,34 @@ import os
 import socket
 import time
 
+from coffer.errors import SettingsError
+
 FIRST_FD = 3
 
 
 def inherited_listeners() -> list[socket.socket]:
-    """Return the listening sockets that systemd opened for this very process, or none. They do not block."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+    """Return the listening sockets that systemd opened for this very process, or none. They do not block.
+
+    Raises SettingsError for anything that is no listening TCP socket.
+    """
+    count = os.environ.get("LISTEN_FDS", "")
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
         return []
-    count = int(os.environ.get("LISTEN_FDS", "0"))
-    listeners = []
-    for fd in range(FIRST_FD, FIRST_FD + count):
+    return [_inherit(fd) for fd in range(FIRST_FD, FIRST_FD + int(count))]
+
+
+def _inherit(fd: int) -> socket.socket:
+    try:
         os.set_inheritable(fd, False)
         sock = socket.socket(fileno=fd)
-        sock.setblocking(False)
-        listeners.append(sock)
-    return listeners
+        listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise SettingsError(f"$LISTEN_FDS: descriptor {fd}: {error.strerror}") from None
+    if not listens or sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        raise SettingsError(f"$LISTEN_FDS: descriptor {fd}: not a listening TCP socket", "ListenStream=26333")
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def notify(state: str) -> None:
@@ -46,6 +59,8 @@ def notify_reloading() -> None:
 def watchdog_seconds() -> float | None:
     """Return how often the service manager wants to hear from this very process, or None."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
-    if not microseconds.isdigit() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+    if not microseconds.isdecimal() or not int(microseconds):
+        return None
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     return int(microseconds) / 2_000_000

@@ -24,7 +24,7 @@ from coffer.server.deadlines import (
     HELLO_SECONDS,
     SESSION_SECONDS,
 )
-from coffer.server.loop import Loop
+from coffer.server.loop import LATE, Loop
 from coffer.server.sources import Sources
 
 TYPE_CHECKING = False
@@ -149,15 +149,18 @@ class Worker:
         session: Conversation = connection.conversation  # type: ignore[assignment]
         assert self._loop is not None
         moment = self._loop.moment
-        if why is not None and (session.told is None or session.fault is not None):
-            step = CAUSES.get(why, "")
-            self._log.say_of_peer(
-                f"{connection.source.name}: {self._name(session)}{why}{f' ({step})' if step else ''}", moment
-            )
+        if why is not None and (session.fault is not None or not session.closed):
+            self._log.say_of_peer(f"{connection.source.name}: {self._name(session)}{_explain(why, session)}", moment)
         elif self._log.verbose and session.told is not None:
             milliseconds = (moment - connection.since) * 1000
-            result = RESULTS[session.told] if why is None else f"{RESULTS[session.told]}, then {why}"
-            self._log.say(f"{self._name(session)}{result} in {milliseconds:.1f} ms")
+            who = self._name(session) or f"{connection.source.name}: "
+            self._log.say(f"{who}{RESULTS[session.told]} in {milliseconds:.1f} ms")
 
     def _name(self, session: Conversation) -> str:
         return f"{session.shard.name}: " if session.shard is not None else ""
+
+
+def _explain(why: str, session: Conversation) -> str:
+    if why == LATE:
+        return f"{why}: no whole {session.state} in time"
+    return f"{why} ({CAUSES[why]})" if why in CAUSES else why
