@@ -13,11 +13,9 @@ from itertools import product
 import pytest
 
 from coffer import envelope
-from coffer._core import Box, Keypair, blake
-from coffer.errors import EnvelopeError
+from coffer._core import Box, blake
 from coffer.message import Kind
 from coffer.protocol import ClientSession, ServerSession
-from forging import flip
 from known import FRAMES, KEYS, RESPONSE, key_text, keypair, read_keypair
 from peer import wire
 from peer.boxes import box, dh, public, unbox
@@ -137,20 +135,6 @@ COMPANION = read_keypair(key_text(K))
 SEALED = envelope.seal(TEXT, COMPANION, KEYS["S"], serial=7).sealed
 
 
-def opens(sealed: bytes) -> bool:
-    try:
-        found = envelope.Envelope(sealed, "FILE")
-        return found.open_as_server(keypair("s"), {COMPANION.public}) == TEXT
-    except EnvelopeError:
-        return False
-
-
-def test_no_sealed_definition_with_a_bit_flipped_is_opened() -> None:
-    assert opens(SEALED)
-    for bit in range(8 * len(SEALED)):
-        assert not opens(flip(SEALED, bit)), f"bit {bit}: the serial, both ids and the salt count as much as the text"
-
-
 def test_a_definition_opens_to_the_server_and_the_companion_only() -> None:
     header, sealed = SEALED[: envelope.HEADER_BYTES], SEALED[envelope.HEADER_BYTES :]
     nonce = blake(24, b"def-non", header)
@@ -160,13 +144,6 @@ def test_a_definition_opens_to_the_server_and_the_companion_only() -> None:
     for name in ("s", "k"):
         assert any(shared == dh(KEYS["S"], K) for shared in shared_values(name))
     assert unbox(dh(KEYS["S"], K), nonce, sealed) == TEXT
-
-
-def test_a_definition_by_anybody_else_is_not_taken() -> None:
-    stranger = Keypair.generate()
-    forged = envelope.seal(TEXT, stranger, KEYS["S"], serial=8).sealed
-    assert not opens(forged)
-    assert not opens(forged[:16] + COMPANION.public + forged[48:]), "nor under the companion's name"
 
 
 def test_whoever_holds_the_servers_key_can_open_and_forge_definitions() -> None:
