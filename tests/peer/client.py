@@ -47,12 +47,10 @@ class Client:
 
     @contextlib.contextmanager
     def _unanswered(self) -> Iterator[None]:
-        """An end before the first byte of an answer is one case, whatever the reason."""
+        """An end before Link is whole is one case, whatever the reason."""
         try:
             yield
         except (Ended, Late) as fault:
-            if self.stream.received:
-                raise
             raise Unanswered(f"{fault} before Link") from None
 
     def get(self) -> dict[str, response.Value]:

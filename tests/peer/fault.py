@@ -18,7 +18,7 @@ class Late(Fault):
 
 
 class Unanswered(Fault):
-    """No byte of an answer came: unreachable, the wrong server key, or a server that refuses."""
+    """No Link came: unreachable, the wrong server key, or a server that refuses."""
 
 
 class Refused(Fault):

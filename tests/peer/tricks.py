@@ -1,6 +1,6 @@
 """What a server can do to a client, and what an honest client makes of it.
 
-Each trick says what the client must conclude: Unanswered (no byte of an answer), Fault (an answer that is
+Each trick says what the client must conclude: Unanswered (no whole frame came), Fault (an answer that is
 none), Refused (an authentic one), or None: the shard came.
 
 Rule 1: only the holder of ``s`` can do most of this: the client trusts that key, not every byte under it.
@@ -289,7 +289,7 @@ def a_stall_in_ok_get(talk: Conversation) -> None:
     talk.stream.end(WAIT_SECONDS)
 
 
-@trick(Fault, is_slow=True)
+@trick(Unanswered, is_slow=True)
 def a_dribble_too_slow(talk: Conversation) -> None:
     """Every byte is early enough, the whole is not."""
     dribble(0.1)(talk)

@@ -41,10 +41,6 @@ TOLD = re.compile(r"coffer-client: error: [^\n]+\nhint: [^\n]+\n")
 FLAGS = ("--retries", "0", "--timeout")
 VERBS = {"run": ("--", "touch", "started"), "get": ("--format", "json"), "ping": ()}
 
-# The second implementation says Fault as soon as one byte of an answer came. For coffer nobody has answered until a
-# Link opens: who dribbles or cuts it proved nothing, and that may pass like any silence.
-BEFORE_LINK = {"a_dribble_too_slow": Unanswered}
-
 Ask = Callable[..., Outcome]
 
 
@@ -118,10 +114,10 @@ def assert_trick_fails(name: str, ask: Ask, folder: Path, seconds: str = "5") ->
     known = TRICKS[name]
     with serving(known.manner) as server, ThreadPoolExecutor() as pool:
         asked = [pool.submit(ask, server, verb, seconds) for verb in VERBS]
-        pinged = BEFORE_LINK.get(name) or conclusion_of_ping(server, float(seconds))
+        pinged = conclusion_of_ping(server, float(seconds))
         ran, got, ping = (each.result() for each in asked)
     assert_nothing_started(ran, folder)
-    assert_told(got, CODES[BEFORE_LINK.get(name, known.conclusion)])
+    assert_told(got, CODES[known.conclusion])
     if pinged is None:
         assert (ping.code, ping.err) == (0, "")
     else:
