@@ -89,7 +89,7 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[int]]:
         check=True,
     )
     preload = " ".join(filter(None, [os.environ.get("LD_PRELOAD"), str(library)]))
-    environment = {**os.environ, "LD_PRELOAD": preload, "PYTHONPATH": str(HERE)}
+    environment = {**os.environ, "LD_PRELOAD": preload}
     done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -12,7 +12,7 @@ from coffer._core import Box, Keypair, pack
 from coffer.errors import FrameError, OpenError, OrderError, PeerError
 from coffer.message import Kind
 from coffer.protocol import ClientSession, ServerSession
-from forging import box_key, flip, hello, inner_nonce, outer_nonce, zero_box
+from forging import ZERO_KEYS, box_key, flip, hello, inner_nonce, outer_nonce, zero_box
 from known import FRAMES, KEYS, LOW_ORDER, PRIME, RESPONSE, keypair, with_known_salt
 from serving import Serving, talk
 
@@ -89,13 +89,13 @@ def test_the_forger_s_box_key_is_libsodium_s() -> None:
     assert box_key(bindings.crypto_scalarmult(secret, other)) == bindings.crypto_box_beforenm(other, secret)
 
 
-def low_order_E(point: bytes) -> bytes:
+def low_order_E(point: bytes, key: bytes) -> bytes:
     inner = Box(STRANGER, S).seal(STRANGER.public, inner_nonce(point, S, STRANGER.public))
-    return pack(Kind.HELLO, point + zero_box(outer_nonce(point, S), STRANGER.public + inner))
+    return pack(Kind.HELLO, point + zero_box(outer_nonce(point, S), STRANGER.public + inner, key))
 
 
-def low_order_C(point: bytes) -> bytes:
-    return hello(S, E, C, C=point, inner=zero_box(inner_nonce(E.public, S, point), point))
+def low_order_C(point: bytes, key: bytes) -> bytes:
+    return hello(S, E, C, C=point, inner=zero_box(inner_nonce(E.public, S, point), point, key))
 
 
 LOW = {**LOW_ORDER, "p": PRIME.to_bytes(32, "little"), "p + 1": (PRIME + 1).to_bytes(32, "little")}
@@ -117,8 +117,16 @@ SILENT: dict[str, tuple[bytes, type[PeerError], str]] = {
     "noise": (pack(Kind.HELLO, os.urandom(128)), OpenError, OUTER),
     "another server's Hello": (hello(OTHER_SERVER, E, C), OpenError, OUTER),
     "an E that is not the box's": (hello(S, E, C, E=STRANGER.public), OpenError, OUTER),
-    **{f"E is {name}": (low_order_E(point), OpenError, OUTER) for name, point in LOW.items()},
-    **{f"C is {name}": (low_order_C(point), OpenError, INNER) for name, point in LOW.items()},
+    **{
+        f"E is {name}, key {how}": (low_order_E(point, key), OpenError, OUTER)
+        for name, point in LOW.items()
+        for how, key in ZERO_KEYS.items()
+    },
+    **{
+        f"C is {name}, key {how}": (low_order_C(point, key), OpenError, INNER)
+        for name, point in LOW.items()
+        for how, key in ZERO_KEYS.items()
+    },
     **{name: (hello(S, E, C, inner=inner), OpenError, INNER) for name, inner in INNERS.items()},
 }
 
