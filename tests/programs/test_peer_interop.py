@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from house import House
 from peer_house import PeerHouse
 
 from peer import definition, envelope, response
-from peer.boxes import public
+from peer.boxes import blake, box, dh, public, unbox
 from peer.client import Client, fetch, ping
 from peer.identity import Address, format_id, load_key, parse_id, save_key
 from peer.server import Server
@@ -190,6 +191,32 @@ def test_the_companion_goes_on_from_what_the_second_implementation_sealed(run: R
     assert envelope.parse_header(sealed).serial == 43
     S = public(house.secrets["server"])
     assert envelope.open_sealed(sealed, house.secrets["companion"], S).decode() == plain + "# more\n"
+
+
+# ---- the client's cache
+
+
+def test_the_second_implementation_opens_a_cache(companion_house: CompanionHouse, run: Run, tmp_path: Path) -> None:
+    kept = run("coffer-client", "get", "PORT", "--cache", "kept", env=companion_house.settings())
+    assert kept == (0, "5432", "")
+    data, c = (tmp_path / "kept").read_bytes(), companion_house.secret("web")
+    header, C = data[:104], public(c)
+    assert header[:8] == b"COFFERC1" and header[16:80] == companion_house.where.S + C
+    assert abs(int.from_bytes(header[8:16], "big") - time.time()) < 60
+    assert unbox(dh(C, c), blake(24, "cache", header), data[104:]) == response.encode(WEB)
+
+
+def test_a_cache_of_the_second_implementation_is_read(
+    companion_house: CompanionHouse, run: Run, tmp_path: Path
+) -> None:
+    c, saved_at = companion_house.secret("web"), int(time.time())
+    C = public(c)
+    header = b"COFFERC1" + saved_at.to_bytes(8, "big") + companion_house.where.S + C + os.urandom(24)
+    sealed = box(dh(C, c), blake(24, "cache", header), response.encode({"ROSE": "kept"}))
+    (tmp_path / "kept").write_bytes(header + sealed)
+    (tmp_path / "kept").chmod(0o600)
+    asked = run("coffer-client", "get", "ROSE", "--offline", "--cache", "kept", env=companion_house.settings())
+    assert asked[:2] == (0, "kept")
 
 
 # ---- sessions, and the second implementation as programs
