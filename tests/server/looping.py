@@ -73,7 +73,12 @@ class Running:
         self._poke, self._poked = socket.socketpair()
         self._asked: list[Callable[[], object]] = []
         self.loop = Loop(
-            [self.listener], Sources(0, 0, 0) if sources is None else sources, most, self._keep, PATIENCE | patience, self._report
+            [self.listener],
+            Sources(0, 0, 0) if sources is None else sources,
+            most,
+            self._keep,
+            PATIENCE | patience,
+            self._report,
         )
         self.loop.watch(self._poked, self._do)
         self._thread = threading.Thread(target=self._run)

@@ -42,6 +42,9 @@ def bind(directory: str) -> socket.socket:
     except OSError as error:
         sock.close()
         raise SettingsError(f"--run-dir: {path}: {error.strerror or error}") from None
+    except SettingsError:
+        sock.close()
+        raise
     sock.setblocking(False)
     return sock
 

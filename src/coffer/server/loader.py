@@ -89,7 +89,7 @@ class Loader:
         """
         self._definition = settings.definition
         self._said = b""
-        self._table_fd = self.pipe = -1
+        self._table_fd = self.pipe = report = -1
         try:
             self._table_fd = table.make()
             self.pipe, report = os.pipe2(os.O_CLOEXEC)
@@ -98,7 +98,8 @@ class Loader:
         except OSError as error:
             self.let_go()
             raise OperatorError(f"{self._definition}: the loader cannot start: {error.strerror}") from None
-        os.close(report)
+        finally:
+            _close(report)
 
     def read(self) -> bool:
         """Take what the child has reported so far; False once it has ended."""
@@ -108,9 +109,8 @@ class Loader:
 
     def let_go(self) -> None:
         """Close what belongs to this load; in another child, that is all there is to do."""
-        for fd in (self.pipe, self._table_fd):
-            if fd >= 0:
-                os.close(fd)
+        _close(self.pipe)
+        _close(self._table_fd)
 
     def stop(self) -> None:
         """End the load, whatever has become of it."""
@@ -143,6 +143,11 @@ class Loader:
             refusal.exit_code = said["code"]
             raise refusal
         return Loaded(Stamp(**said.pop("stamp")), **said)
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)
