@@ -51,6 +51,13 @@ def test_the_wheel_holds_libsodium_but_no_source_and_no_test(wheel: Path) -> Non
     assert not [name for name in names if name.endswith((".pyx", ".pxd", ".c")) or name.startswith("tests/")]
 
 
+def test_the_wheel_starts_the_client_without_what_older_pips_import(wheel: Path) -> None:
+    (script,) = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("/scripts/coffer-client")]
+    text = zipfile.ZipFile(wheel).read(script).decode()
+    assert text.startswith("#!python\n")
+    assert set(re.findall(r"^(?:import|from) (\S+)", text, re.MULTILINE)) == {"sys", "coffer.client.cli"}
+
+
 def test_the_sdist_builds_and_holds_no_generated_c(dist: Path) -> None:
     """The wheel was built from it; a C file in it could be of an older Cython."""
     (sdist,) = dist.glob("coffer-*.tar.gz")
