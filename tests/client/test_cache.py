@@ -203,6 +203,15 @@ def test_a_cache_that_cannot_be_kept_is_no_reason_to_go_without(
     assert told == [f"the cache is not kept: {tmp_path}/no/folder: No such file or directory"]
 
 
+def test_several_threads_may_keep_one_cache(cached: ClientOf, told: list[str]) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with serving() as server, ThreadPoolExecutor(8) as threads:
+        client = cached(server)
+        assert [each.result() for each in [threads.submit(client.fetch) for _ in range(40)]] == [VALUES] * 40
+    assert told == []
+
+
 def test_offline_nobody_is_asked(cached: ClientOf, told: list[str], tmp_path: Path) -> None:
     with serving() as server:
         cached(server).fetch()

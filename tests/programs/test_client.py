@@ -369,6 +369,15 @@ def test_a_secret_appears_only_where_it_was_asked_for(own_client, own_house: Hou
     assert "canary" not in own_house.log
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_harm_nobody(run: Run, house: House, closed: str) -> None:
+    started = "coffer-client run -- sh -c 'echo $PORT >started' " + closed
+    assert run("sh", "-c", started, env=house.settings()).code == 0
+    assert run("cat", "started").out == "5432\n"
+    done = run("sh", "-c", "coffer-client get PORT " + closed, env=house.settings())
+    assert (done.code, done.out) == ((78, "") if ">&-" in closed.split() else (0, "5432"))
+
+
 def test_help_shows_every_verb_and_the_examples_run(client, run: Run) -> None:
     code, out, err = run("coffer-client", "--help")
     assert (code, err) == (0, "")

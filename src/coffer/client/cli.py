@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from coffer import ending
-from coffer.errors import CofferError
+from coffer.errors import CofferError, SettingsError
 
 from .fetch import MAX_STALE_SECONDS, Client
 from .flags import read_run
@@ -96,6 +96,8 @@ def _stay(given: Given, client: Client, delivery: Delivery) -> int:
 
 def get(given: Given) -> int:
     """Print the shard, or one value of it as it is."""
+    if sys.stdout is None:
+        raise SettingsError("standard output is closed, and it is where the secrets would go")
     on_terminal = sys.stdout.isatty()
     if on_terminal and given.name is None and not given.show:
         ending.report(NAME, "a whole shard is not shown on a terminal unasked", "--show, or name one value")
@@ -159,4 +161,5 @@ def _client(given: Given) -> Client:
 
 def _tell(text: str) -> None:
     """Say one line beside what the command says."""
-    sys.stderr.write(f"{NAME}: {ending.escape(text)}\n")
+    if sys.stderr is not None:  # None: started with it closed
+        sys.stderr.write(f"{NAME}: {ending.escape(text)}\n")
