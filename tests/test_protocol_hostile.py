@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import pytest
 from nacl import bindings
 
 from coffer import message
-from coffer._core import Box, Keypair, pack
+from coffer._core import Box, ClientChannel, Keypair, blake, pack
 from coffer.errors import FrameError, OpenError, OrderError, PeerError
 from coffer.message import Kind
 from coffer.protocol import ClientSession, ServerSession
 from forging import ZERO_KEYS, box_key, flip, hello, inner_nonce, outer_nonce, zero_box
-from known import FRAMES, KEYS, LOW_ORDER, PRIME, RESPONSE, keypair, with_known_salt
+from known import FRAMES, KEYS, LOW_ORDER, PRIME, RESPONSE, WIRE, keypair, unhex, with_known_salt
 from serving import Serving, talk
 
 C, E = keypair("c"), keypair("e")
@@ -262,6 +263,24 @@ def test_a_box_under_the_wrong_type_does_not_open(length: int) -> None:
                 assert session.fault is not None and session.response is None and session.refusal is None
 
 
+# the body of a box that opens
+
+
+def test_a_bye_that_names_somebody_else_does_not_count() -> None:
+    for body in (STRANGER.public, b"", bytes(32), flip(C.public, 255)):
+        mine, theirs = ClientChannel(C, S), SERVING.server()
+        mine.open_answer(Kind.LINK, theirs.receive(mine.hello)[3:])
+        theirs.receive(mine.seal(Kind.BYE, body))
+        assert theirs.fault is not None and theirs.closed
+
+
+def test_a_key_not_found_that_names_somebody_else_does_not_count() -> None:
+    for body in (STRANGER.public, bytes(32), flip(C.public, 255)):
+        mine = SERVING.client(C)
+        mine.receive(SERVING.responder.open_hello(mine.hello[3:]).answer(Kind.KEY_NOT_FOUND, body))
+        assert isinstance(mine.fault, OpenError) and not mine.unknown
+
+
 # after a fault
 
 
@@ -293,8 +312,15 @@ def test_a_low_order_server_key_starts_no_session() -> None:
             ClientSession(C, point)
 
 
-def test_a_low_order_epoch_key_is_refused_by_the_client() -> None:
+@pytest.mark.parametrize("key", ZERO_KEYS.values(), ids=ZERO_KEYS)
+def test_a_low_order_epoch_key_is_refused_even_from_the_holder_of_the_server_s_key(key: bytes) -> None:
+    """Or a session's forward secrecy would hang on a value that everybody knows."""
+    shared = unhex(WIRE["shared"])
     for point in LOW.values():
+        lead = point + KEYS["R"]
+        transcript = blake(32, b"transcr", S + FRAMES["Hello"] + bytes([Kind.LINK]) + lead)
+        derived = hashlib.blake2b(transcript + shared["dh(S,e)"] + key, key=shared["dh(S,c)"], person=b"coffer/1:keys")
+        box = bindings.crypto_secretbox(b"", bytes([Kind.LINK]).ljust(24, b"\0"), derived.digest()[32:])
         session = client()
-        session.receive(FRAMES["Link"][:3] + point + FRAMES["Link"][35:])
+        assert session.receive(pack(Kind.LINK, lead + box)) == b""
         assert isinstance(session.fault, OpenError) and not session.linked
