@@ -60,7 +60,7 @@ _shtab_coffer_companion_defaults_added=0
 
 _shtab_coffer_companion_blast_radius_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   ":a definition, sealed or not\; - reads stdin:_files"
@@ -76,7 +76,7 @@ _shtab_coffer_companion_check_options=(
   "--format[how to print what is found]:format:(text json)"
   "--strict[exit with 3 for warnings too]"
   "*--allow[be silent on this rule (below)]:RULE:(blanks case near-limit no-values not-for-environment open-file placeholder reserved-name shared-value)"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   ":a definition, sealed or not\; - reads stdin:_files"
@@ -94,7 +94,7 @@ _shtab_coffer_companion_client_defaults_added=0
 
 _shtab_coffer_companion_client_add_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   "--id[its id (without it, its key is made here, beside FILE)]:ID:"
@@ -108,7 +108,7 @@ _shtab_coffer_companion_client_add_defaults_added=0
 _shtab_coffer_companion_client_list_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--format[how to print them]:format:(text json)"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   ":a definition, sealed or not\; - reads stdin:_files"
@@ -119,7 +119,7 @@ _shtab_coffer_companion_client_list_defaults_added=0
 
 _shtab_coffer_companion_client_remove_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   ":the sealed file:_files"
@@ -140,7 +140,7 @@ _shtab_coffer_companion_completion_defaults_added=0
 _shtab_coffer_companion_diff_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--values[show values in clear]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   ":a definition, sealed or not\; - reads stdin:"
@@ -152,7 +152,7 @@ _shtab_coffer_companion_diff_defaults_added=0
 
 _shtab_coffer_companion_edit_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   "--allow-disk[edit on disk where there is no folder in memory]"
@@ -164,7 +164,7 @@ _shtab_coffer_companion_edit_defaults_added=0
 
 _shtab_coffer_companion_get_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   ":a definition, sealed or not\; - reads stdin:_files"
@@ -178,7 +178,7 @@ _shtab_coffer_companion_git_setup_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--pattern[the files that it is for (default\: \*.coffer)]:pattern:"
   "--values[show values in clear]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
 )
@@ -197,7 +197,7 @@ _shtab_coffer_companion_id_defaults_added=0
 
 _shtab_coffer_companion_import_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   "--client[whose values they become]:NAME:"
@@ -233,7 +233,7 @@ _shtab_coffer_companion_keygen_defaults_added=0
 _shtab_coffer_companion_merge_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--path[the file\'s name in messages]:FILE:_files"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   ":the file both grew from:"
@@ -247,7 +247,7 @@ _shtab_coffer_companion_merge_defaults_added=0
 _shtab_coffer_companion_open_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--companion[open with the server\'s --key what this companion sealed\: the way back]:ID:"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   ":a sealed file\; - reads stdin:_files"
@@ -265,7 +265,7 @@ _shtab_coffer_companion_rotate_defaults_added=0
 
 _shtab_coffer_companion_rotate_client_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   "--id[the id of its new key]:ID:"
@@ -281,7 +281,7 @@ _shtab_coffer_companion_rotate_client_defaults_added=0
 
 _shtab_coffer_companion_rotate_server_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   "--id[the id of its new key]:ID:"
@@ -297,7 +297,7 @@ _shtab_coffer_companion_seal_options=(
   {-o,--output}"[the sealed file to make or replace]:FILE:_files"
   "--server[the server\'s id (default\: that of the FILE replaced)]:ID:"
   "--new[replace a FILE that this key does not open]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   ":the definition, TOML\; - reads stdin:_files"
@@ -308,7 +308,7 @@ _shtab_coffer_companion_seal_defaults_added=0
 
 _shtab_coffer_companion_set_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   "--stdin[read the value from stdin]"
@@ -325,7 +325,7 @@ _shtab_coffer_companion_set_defaults_added=0
 _shtab_coffer_companion_textconv_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--values[show values in clear]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   ":a sealed file:_files"
@@ -336,7 +336,7 @@ _shtab_coffer_companion_textconv_defaults_added=0
 
 _shtab_coffer_companion_unset_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside the sealed file)]:FILE:_files"
+  "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
   ":the sealed file:_files"
