@@ -90,6 +90,13 @@ def test_a_removed_client_takes_its_table_and_the_comment_on_it_and_no_other() -
     assert changed(lambda each: each.remove_client("db")) == without('db = "DDDD"', "# about db", "[db]")
 
 
+def test_a_client_that_is_added_and_removed_leaves_no_trace() -> None:
+    added = changed(lambda each: each.add_client("new", ["EEEE"]))
+    document = Document(added)
+    document.remove_client("new")
+    assert document.format() == TEXT
+
+
 def test_an_id_is_added_and_dropped_with_the_comments_of_the_others_kept() -> None:
     assert changed(lambda each: each.add_id("api", "EEEE")) == TEXT.replace(
         '    "CCCC"  # the last\n', '    "CCCC",  # the last\n    "EEEE",\n'

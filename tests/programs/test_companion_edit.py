@@ -292,6 +292,31 @@ def test_nothing_said_and_no_command_line_holds_a_value(companion, web, edit, tm
     assert CANARY not in (tmp_path / "seen").read_bytes().decode(errors="replace")
 
 
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("vim.basic", "-n -i NONE -c silent! set nobackup nowritebackup noundofile | silent! set viminfofile=NONE"),
+        ("nvim", "-n -i NONE -c silent! set nobackup nowritebackup noundofile | silent! set viminfofile=NONE"),
+        ("nano", "--restricted"),
+        ("emacs", "--eval (setq make-backup-files nil auto-save-default nil create-lockfiles nil)"),
+        ("micro", "-backup false -savehistory false"),
+        ("code", "--wait"),
+        ("other", ""),
+    ],
+)
+def test_an_editor_is_told_to_keep_nothing_by_the_name_behind_its_links(
+    companion, web, tmp_path: Path, environment, name: str, flags: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/given\n')
+    path.chmod(0o755)
+    (tmp_path / "mine").symlink_to(path)
+    assert companion("edit", FILE, env={"VISUAL": f"{tmp_path}/mine -x", "EDITOR": "false"}).code == 0
+    *given, text = (tmp_path / "given").read_text().split(" ")
+    assert " ".join(given) == f"-x {flags}".rstrip()
+    assert text.endswith("/definition.toml\n")
+
+
 VIM = shutil.which("vim")
 
 

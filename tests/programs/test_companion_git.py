@@ -73,7 +73,7 @@ def test_git_setup_says_what_it_did_and_can_be_run_twice(companion, git, started
     (tmp_path / ".gitattributes").write_text("*.png binary")
     said = (
         "git diff, log and merge read *.coffer from now on, in this clone; others run git-setup in theirs\n"
-        f"to keep in git: {tmp_path}/.gitattributes\n"
+        "to keep in git: .gitattributes\n"
     )
     assert companion("git-setup") == (0, "", said)
     assert companion("git-setup") == (0, "", said)

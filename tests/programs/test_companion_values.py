@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
-from terminal import CTRL_C, Terminal
+from terminal import CTRL_C, Terminal, settle
 
 CANARY = "canary-7f3a-never-shown"
 FILE = "definition.coffer"
@@ -164,7 +165,23 @@ def test_ctrl_c_at_the_prompt_ends_it_and_puts_the_terminal_right(web, environme
     assert (tmp_path / FILE).read_bytes() == before
 
 
+def test_a_kill_at_the_prompt_puts_the_terminal_right_too(web, environment, tmp_path: Path) -> None:
+    terminal = Terminal(["coffer-companion", "set", FILE, "web.TOKEN"], environment, tmp_path)
+    terminal.wait_for("value of web.TOKEN: ")
+    assert not terminal.echoes
+    terminal.process.terminate()
+    settle(lambda: terminal.process.poll() is not None)
+    assert terminal.echoes
+    assert terminal.end() == 128 + signal.SIGTERM
+
+
 # ---- unset, get
+
+
+def test_a_reader_that_goes_away_is_no_error_worth_a_word(sealed, run) -> None:
+    sealed(f'[web]\nBIG = "{"y" * 60_000}"\n' + "# more than a pipe holds\n" * 10_000)
+    piped = run("bash", "-c", f"coffer-companion open {FILE} | true; echo ${{PIPESTATUS[0]}}")
+    assert (piped.out, piped.err) == ("141\n", "")
 
 
 def test_values_are_taken_away_all_or_none(companion, web, tmp_path: Path) -> None:

@@ -153,10 +153,13 @@ class Document:
         return lines if self._text.endswith("\n", 0, at) else f"\n{lines}"
 
     def _table_span(self, table: str) -> tuple[int, int]:
-        ends = [self._attached(at) for at, each in enumerate(self._statements) if each.opens_table]
-        headers = [each.path[0] for each in self._statements if each.opens_table]
-        at = headers.index(table)
-        return ends[at], [*ends, len(self._text)][at + 1]
+        """Return where a table begins, with the comment on it, and ends; the last takes the blank lines above along."""
+        starts = [self._attached(at) for at, each in enumerate(self._statements) if each.opens_table]
+        at = [each.path[0] for each in self._statements if each.opens_table].index(table)
+        if at < len(starts) - 1:
+            return starts[at], starts[at + 1]
+        body = len(self._text[: starts[at]].rstrip("\r\n"))
+        return self._text.index("\n", body) + 1 if body else 0, len(self._text)
 
     def _attached(self, number: int) -> int:
         """Return where the comment lines directly above a statement begin, or the statement itself."""

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 
 from coffer.companion.scratch import ENDING
 from coffer.errors import OperatorError, SettingsError
@@ -29,6 +30,11 @@ _FLAGS = {
     "nano": ("--restricted",),
     "emacs": ("--eval", "(setq make-backup-files nil auto-save-default nil create-lockfiles nil)"),
     "micro": ("-backup", "false", "-savehistory", "false"),
+    # These would return at once, and the text would be gone before it is seen.
+    "code": ("--wait",),
+    "codium": ("--wait",),
+    "subl": ("--wait",),
+    "zed": ("--wait",),
 }
 
 
@@ -41,12 +47,16 @@ def edit(path: str, folder: str, mask: set[int]) -> None:
     child = subprocess.Popen(
         [*command, path],
         env={**os.environ, "TMPDIR": folder},
-        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask) and None,
+        preexec_fn=partial(_set_mask, mask),
     )
     code = _wait(child)
     if code:
         how = f"exit code {code}" if code > 0 else f"signal {-code}"
         raise OperatorError(f"{command[0]}: ended with {how}; nothing was changed")
+
+
+def _set_mask(mask: set[int]) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _command() -> list[str]:

@@ -28,7 +28,7 @@ def git_setup(options: Namespace) -> int:
     _git("config", "merge.coffer.driver", f"{shlex.join(['coffer-companion', 'merge', *flags])} --path %P %O %A %B")
     _add_line(attributes, f"{options.pattern} {ATTRIBUTES}\n")
     say(f"git diff, log and merge read {options.pattern} from now on, in this clone; others run git-setup in theirs")
-    say(f"to keep in git: {attributes}")
+    say(f"to keep in git: {os.path.relpath(attributes)}")
     return 0
 
 

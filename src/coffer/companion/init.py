@@ -117,7 +117,9 @@ def _check_names(clients: list[Party]) -> None:
 def _definition(clients: list[Party]) -> str:
     keys = [client.name if client.name.isidentifier() else json.dumps(client.name) for client in clients]
     ids = "".join(f'{key} = "{client.id}"\n' for key, client in zip(keys, clients, strict=True))
-    tables = "".join(f'\n[{key}]\nGREETING = "hello from coffer"\n' for key in keys)
+    # Each its own, or check would find one value in two clients.
+    greetings = ["hello from coffer", *(f"hello from coffer to {client.name}" for client in clients[1:])]
+    tables = "".join(f"\n[{key}]\nGREETING = {json.dumps(text)}\n" for key, text in zip(keys, greetings, strict=True))
     return f"{_HEAD}\n[clients]\n{ids}{tables}"
 
 

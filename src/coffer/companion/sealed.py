@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from coffer import definition, envelope, files
@@ -160,7 +160,9 @@ def _directory_locked(path: str) -> Iterator[None]:
     except OSError as error:
         raise OperatorError(f"{path}: {error.strerror}") from None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        # A file system without locks still has the comparison of what is there with what was read.
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
         os.close(fd)

@@ -19,7 +19,11 @@ TERMINAL = "/dev/tty"
 
 
 def say(text: str) -> None:
-    """Print one line about what was done, on stderr; what could steer a terminal is made visible."""
+    """Print one line about what was done, on stderr; what could steer a terminal is made visible.
+
+    Data that was printed before comes before it, also where both go to one log.
+    """
+    sys.stdout.flush()
     print(escape(text), file=sys.stderr)
 
 
