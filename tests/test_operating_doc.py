@@ -21,6 +21,7 @@ import pytest
 from coffer import ending, errors
 from coffer.definition import LIMIT_BYTES
 from coffer.server import deadlines, settings
+from coffer.server.loop import LATE
 
 ROOT = Path(__file__).parents[1]
 SERVER = sorted((ROOT / "src/coffer/server").glob("*.py"))
@@ -31,7 +32,7 @@ FOREIGN = {"open_as_companion", "save_keypair", "ask_reload", "reload"}
 ANY = "\0"
 CLASSES = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
 KINDS = {name: kind for name, kind in CLASSES.items() if issubclass(kind, errors.CofferError)}
-SYSTEM = tuple(map(os.strerror, (errno.ENOENT, errno.EACCES, errno.EADDRINUSE)))
+SYSTEM = tuple(map(os.strerror, (errno.ENOENT, errno.EACCES, errno.EADDRINUSE, errno.EBADF)))
 
 
 def section(title: str) -> str:
@@ -54,6 +55,8 @@ def template(node: ast.expr | None) -> str | None:
         return node.value
     if isinstance(node, ast.JoinedStr):
         return "".join(template(part) or ANY for part in node.values)
+    if isinstance(node, ast.IfExp):
+        return template(node.body)
     return None
 
 
@@ -89,6 +92,9 @@ def texts_of(path: Path, function: ast.FunctionDef, node: ast.expr) -> Iterator[
             elif isinstance(each, ast.AugAssign) and getattr(each.target, "id", "") == node.id:
                 yield line + (template(each.value) or "")
         yield line
+    elif isinstance(node, ast.BinOp):
+        left, right = ([*texts_of(path, function, side)] or [""] for side in (node.left, node.right))
+        yield from (f"{one or ANY}{other or ANY}" for one in left for other in right)
     elif (text := template(node)) is not None:
         yield text
 
@@ -103,19 +109,28 @@ def arguments(paths: Iterable[Path], number: int, *names: str) -> set[str]:
     return {text for text in found if text.strip(ANY)}
 
 
+def returned(path: Path, *names: str) -> set[str]:
+    """Return the texts that functions of these names return."""
+    found = set()
+    for function in functions(path):
+        for node in ast.walk(function) if function.name in names else ():
+            if isinstance(node, ast.Return) and node.value:
+                found |= set(texts_of(path, function, node.value))
+    return {text for text in found if text.strip(ANY + " ()")}
+
+
 def said() -> set[str]:
-    """What the server says of itself."""
-    return arguments(SERVER, 0, "say")
+    """What the server says of itself: ready lines, and those that are made elsewhere and said later."""
+    made = arguments(SERVER, 0, "_end") | returned(ROOT / "src/coffer/server/master.py", "_take")
+    deaths = {f"{text}{ANY}" for text in arguments(SERVER, 1, "_mourn")}
+    return arguments(SERVER, 0, "say") | made | deaths
 
 
 def said_of_peers() -> set[str]:
     """Why a connection came to a bad end: of the loop, of the limits on sources, and of the session."""
-    found = arguments(SERVER, 1, "_drop") | set(faults())
-    for function in functions(ROOT / "src/coffer/server/sources.py"):
-        if function.name == "refusal":
-            returned = (node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value)
-            found |= {text for value in returned if (text := template(value))}
-    return found
+    explained = returned(ROOT / "src/coffer/server/worker.py", "_explain")
+    limited = returned(ROOT / "src/coffer/server/sources.py", "refusal")
+    return (arguments(SERVER, 1, "_drop") | set(faults()) | explained | limited) - {LATE}
 
 
 def faults() -> Iterator[str]:
@@ -137,9 +152,7 @@ def refusals() -> set[str]:
     core = (ROOT / "src/coffer/_core.pyx").read_text()
     of_keys = {re.sub(r"\{[^}]*\}", ANY, text) for text in re.findall(r'raise KeyFileError\(f"([^"]+)"', core)}
     asked = {text for text in of_keys if "the passphrase" in text}
-    loader = ast.walk(ast.parse((ROOT / "src/coffer/server/loader.py").read_text()))
-    answers = ((node.keys[0], node.values[0]) for node in loader if isinstance(node, ast.Dict))
-    answered = {text for key, value in answers if template(key) == "refused" and (text := template(value))}
+    answered = {f"{ANY}: {text}" for text in arguments(SERVER, 1, "_refusal")}
     return arguments(MODULES, 0, *kinds) | answered | of_keys - asked
 
 

@@ -92,8 +92,8 @@ class Service:
     def wait_for_line(self, pattern: str) -> re.Match[str]:
         """Wait until the log has such a line."""
         late = time.monotonic() + PATIENCE_SECONDS
-        while not (found := re.search(pattern, (self.folder / "log").read_text())):
-            assert time.monotonic() < late, f"no line {pattern!r}"
+        while not (found := re.search(pattern, told := (self.folder / "log").read_text())):
+            assert time.monotonic() < late, f"no line {pattern!r} in:\n{told}"
             time.sleep(0.02)
         return found
 
