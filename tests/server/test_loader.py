@@ -162,7 +162,6 @@ def test_limits_are_those_of_the_size_and_never_above_those_there_are(
     settings: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = os.pipe()
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
 
     def work() -> int:
         before = resource.getrlimit(resource.RLIMIT_AS)

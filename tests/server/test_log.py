@@ -1,4 +1,4 @@
-"""The log: ten lines a second about peers, over all workers; a line that never stops the server or steers a terminal."""
+"""The log: ten lines a second about peers, over all workers; a line never stops the server or steers a terminal."""
 
 from __future__ import annotations
 

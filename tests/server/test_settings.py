@@ -199,7 +199,9 @@ def test_a_flag_that_cannot_be_is_refused_by_name(
         (b"\xff", "s.toml: not TOML: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
     ],
 )
-def test_a_settings_file_that_cannot_be_is_refused_by_file_and_name(load: Load, file: str | bytes, message: str) -> None:
+def test_a_settings_file_that_cannot_be_is_refused_by_file_and_name(
+    load: Load, file: str | bytes, message: str
+) -> None:
     assert refusal(load, file=file)[0] == message
 
 

@@ -33,7 +33,9 @@ def test_an_inherited_listener_does_not_block_and_is_not_handed_on(first_fd: int
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-@pytest.mark.parametrize("variables", [{"LISTEN_PID": "1"}, {"LISTEN_FDS": ""}, {"LISTEN_FDS": "all"}, {"LISTEN_FDS": "0"}])
+@pytest.mark.parametrize(
+    "variables", [{"LISTEN_PID": "1"}, {"LISTEN_FDS": ""}, {"LISTEN_FDS": "all"}, {"LISTEN_FDS": "0"}]
+)
 def test_what_was_meant_for_another_is_left_alone(
     first_fd: int, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,9 +66,7 @@ def test_a_descriptor_that_is_no_listener_is_refused_by_its_number(first_fd: int
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_a_state_reaches_the_service_manager(
-    tmp_path: Path, abstract: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_state_reaches_the_service_manager(tmp_path: Path, abstract: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"@coffer-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind("\0" + name[1:] if abstract else name)

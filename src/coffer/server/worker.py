@@ -13,7 +13,7 @@ import signal
 import socket
 
 from coffer._core import Responder, memory_is_locked
-from coffer.message import DRAINING, Kind
+from coffer.message import DRAINING, NAMES, Kind
 from coffer.protocol import ServerSession, State
 from coffer.server import table
 from coffer.server.deadlines import (
@@ -163,4 +163,6 @@ class Worker:
 def _explain(why: str, session: Conversation) -> str:
     if why == LATE:
         return f"{why}: no whole {session.state} in time"
+    if session.fault is not None and session.told is not None:
+        return f"after {NAMES[session.told]}: {why}"
     return f"{why} ({CAUSES[why]})" if why in CAUSES else why
