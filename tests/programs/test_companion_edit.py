@@ -15,7 +15,9 @@ import pytest
 from terminal import Terminal, settle
 from watch import Watch
 
+from coffer import envelope
 from coffer.companion.scratch import PREFIX
+from coffer.identity import load_keypair
 
 FILE = "definition.coffer"
 CANARY = "canary-7f3a"
@@ -98,6 +100,18 @@ def test_what_somebody_else_sealed_meanwhile_stays_and_the_edit_is_kept_beside_i
     )
     assert "THEIRS" in companion("open", FILE).out
     assert companion("get", aside, "web.OURS").out == CANARY
+
+
+def test_what_was_sealed_unchecked_by_something_else_can_be_mended(companion, web, edit, tmp_path: Path) -> None:
+    keypair, path = load_keypair(str(tmp_path / "companion.key")), tmp_path / FILE
+    old = envelope.parse_armour(path.read_bytes(), FILE)
+    text = old.open_as_companion(keypair) + b"LIST = [1]\n"
+    path.write_bytes(envelope.format_armour(envelope.seal(text, keypair, old.server, 2)))
+    code, _, err = companion("set", FILE, "web.A", "--generate", "8")
+    assert code == 3
+    assert "[web] LIST: an array is not a value" in err
+    assert edit('sed -i /LIST/d "$1"').code == 0
+    assert companion("check", FILE).code == 0
 
 
 # ---- what goes wrong
