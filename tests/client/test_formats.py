@@ -16,6 +16,7 @@ import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coffer.client.arguments import FORMATS as OFFERED
 from coffer.client.formats import FORMATS, SHELL_NAMES, format_dotenv, format_json, format_shell, format_toml
 from coffer.environment import is_reserved
 from coffer.errors import OperatorError
@@ -218,6 +219,10 @@ def test_nothing_that_steers_a_terminal_leaves_json_or_toml_raw() -> None:
     shard = Shard({"A\x9b": "\x1b]0;x\x07\x9b2J\u202e"})
     for name in ("json", "toml"):
         assert all(each.isprintable() or each == "\n" for each in FORMATS[name](shard, ()))
+
+
+def test_the_command_line_offers_every_format() -> None:
+    assert tuple(FORMATS) == OFFERED
 
 
 def test_an_empty_shard_is_an_empty_text_or_object() -> None:

@@ -213,6 +213,7 @@ def test_a_reserved_name_can_be_allowed(own_client, own_house: House) -> None:
 def test_the_missing_dashes_are_put_where_they_belong(client) -> None:
     missing = '"--" is missing before the command'
     assert client("run", "gunicorn", "app") == (125, "", error(missing, "coffer-client run -- gunicorn app"))
+    assert client("run", "run", "it") == (125, "", error(missing, "coffer-client run -- run it"))
     assert client("run", "--key", "web.key", "sh", "-c", "echo $A") == (
         125,
         "",

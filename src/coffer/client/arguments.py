@@ -12,7 +12,7 @@ import sys
 
 from coffer import program
 
-from .flags import ALLOW_RESERVED, CACHE, CONNECTION, GROUPS, Flag, Given, contradiction, default_of
+from .flags import ALLOW_RESERVED, CACHE, CONNECTION, GROUPS, NAME, Flag, Given, contradiction, default_of
 from .run import FAILED
 
 TYPE_CHECKING = False
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any, NoReturn
 
-NAME = "coffer-client"
 FORMATS = ("dotenv", "json", "shell", "toml")
 
 DESCRIPTION = "Fetch this machine's secrets from a coffer server, and hand them to a program."
@@ -98,7 +97,7 @@ def _refuse_without_dashes(arguments: Sequence[str], strays: Sequence[str]) -> N
     from shlex import join
 
     # Our own flags, if any, stand before the first word that is not ours.
-    at = min(arguments.index(each) for each in strays)
+    at = min(arguments.index(each, 1) for each in strays)
     _refuse_run('"--" is missing before the command', f"{NAME} {join(arguments[:at])} -- {join(arguments[at:])}")
 
 

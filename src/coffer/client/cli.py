@@ -13,7 +13,7 @@ from coffer import ending
 from coffer.errors import CofferError, SettingsError
 
 from .fetch import MAX_STALE_SECONDS, Client
-from .flags import read_run
+from .flags import NAME, read_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from .delivery import Delivery
     from .flags import Given
-
-NAME = "coffer-client"
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+NAME = "coffer-client"
 TIMEOUT_LIMIT_SECONDS = 3600
 RETRIES_LIMIT = 999
 DURATION_LIMIT_SECONDS = 10 * 366 * 86_400
