@@ -138,7 +138,7 @@ def test_a_plain_definition_is_left_to_the_editor(companion, started) -> None:
 def test_a_value_that_makes_the_shard_too_large_is_refused(companion, web, tmp_path: Path) -> None:
     code, out, err = companion("set", FILE, "web.BIG", "--stdin", stdin="y" * 65_279)
     assert (code, out) == (3, "")
-    assert re.search(r"error: \[web\]: [0-9,]+ bytes of CBOR, [0-9]+ over the limit of 65,279\n", err)
+    assert re.match(rf"{FILE}:4:1: error: \[web\]: [0-9,]+ bytes of CBOR, [0-9]+ over the limit of 65,279\n", err)
     assert err.endswith(f"coffer-companion: error: {FILE}: refused for 1 finding; nothing was changed\n")
 
 

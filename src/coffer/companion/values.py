@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from coffer.shard import Value
 
 ALPHABET = string.ascii_letters + string.digits
+SAME = "the same as before"
 
 
 def set_values(options: Namespace) -> int:
@@ -42,10 +43,13 @@ def set_values(options: Namespace) -> int:
         document.check_client(client)
     value = _value(options)
     changes = [_set(document, client, key, value) for client, key in names]
-    if not any(changes):
+    text = document.format()
+    sealed.sealer.check(text, options.file)
+    for (client, key), change in zip(names, changes, strict=True):
+        say(f"{client}.{key}: {change}")
+    if all(change == SAME for change in changes):
         say(f"{options.file}: unchanged")
         return 0
-    text = document.format()
     checked = sealed.replace(text)
     write_text(_advice(checked, text, options.file, names), sys.stderr)
     return 0
@@ -74,20 +78,17 @@ def get_value(options: Namespace) -> int:
     return 0
 
 
-def _set(document: Document, client: str, key: str, value: Value) -> bool:
-    """Set a value, say what that changes, and return whether it changes anything."""
+def _set(document: Document, client: str, key: str, value: Value) -> str:
+    """Set a value; return in words what that changes."""
     old = document.values(client).get(key)
-    if old is None:
-        what = "new"
-    elif type(old) is type(value) and old == value:
-        what = "the same as before"
-    elif kind_of(old) != kind_of(value):
-        what = f"changed, and {kind_of(value)} where {kind_of(old)} was (--toml takes numbers, booleans and dates)"
-    else:
-        what = "changed"
     document.set(client, key, value)
-    say(f"{client}.{key}: {what}")
-    return what != "the same as before"
+    if old is None:
+        return "new"
+    if type(old) is type(value) and old == value:
+        return SAME
+    if kind_of(old) != kind_of(value):
+        return f"changed, and {kind_of(value)} where {kind_of(old)} was (--toml takes numbers, booleans and dates)"
+    return "changed"
 
 
 def _advice(checked: Definition, text: str, path: str, names: list[tuple[str, str]]) -> list[Advice]:
