@@ -5,12 +5,14 @@ The keys and the sealed definition are made with the library, the server is the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import selectors
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from coffer._core import Keypair
@@ -18,6 +20,10 @@ from coffer.envelope import format_armour, seal
 from coffer.identity import format_id, save_keypair
 
 LISTENING = re.compile(r"listening on ([0-9.]+):([0-9]+)")
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 class House:
@@ -45,10 +51,18 @@ class House:
     def address(self) -> str:
         return f"coffer://{self.id('server')}@127.0.0.1:{self.port}"
 
-    @property
-    def pid(self) -> int:
-        """The server's, or 0."""
-        return self._server.pid if self._server else 0
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Hold the server, its workers included: connections come about, and nothing is ever said on them."""
+        assert self._server
+        pids = [self._server.pid, *children_of(self._server.pid)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def settings(self, client: str = "web") -> dict[str, str]:
         return {"COFFER_SERVER": self.address, "COFFER_KEY": str(self.folder / f"{client}.key")}
