@@ -104,3 +104,12 @@ def test_the_watchdog_hears_twice_in_its_time(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert systemd.watchdog_seconds() == seconds
+
+
+def test_a_service_manager_that_does_not_listen_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        for _ in range(5_000):
+            systemd.notify("WATCHDOG=1")
+        assert manager.recv(64) == b"WATCHDOG=1"
