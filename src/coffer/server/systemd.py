@@ -40,13 +40,13 @@ def _inherit(fd: int) -> socket.socket:
 
 
 def notify(state: str) -> None:
-    """Tell the service manager, if there is one, a state such as ``READY=1``. Never fails."""
+    """Tell the service manager, if there is one, a state such as ``READY=1``. Never fails, and never waits."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         try:
-            sock.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
+            sock.sendto(state.encode(), socket.MSG_DONTWAIT, "\0" + address[1:] if address[0] == "@" else address)
         except OSError:
             return
 
