@@ -13,6 +13,8 @@ import subprocess
 import sysconfig
 import time
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import IO
 
 from unit import Unit
@@ -30,14 +32,21 @@ class Service:
         self.heard: list[str] = []
         self.keys: list[str] = []
         self.log: IO[str] | None = None
+        self._told: SimpleQueue[str] = SimpleQueue()
         self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notified.bind(str(folder / "notify"))
-        self._notified.settimeout(PATIENCE_SECONDS)
+        self._listener = Thread(target=self._listen)
+        self._listener.start()
         self._make_keys()
         self.environment = self._make_environment()
         self.seal()
         ids = f'companion = "{self.id("companion")}"\n'
         (folder / "server.toml").write_text(f'{ids}definition = "{self.sealed}"\nlisten = "127.0.0.1:0"\nworkers = 2\n')
+
+    def _listen(self) -> None:
+        """Take what the server tells systemd as it comes: a queue that is full would lose the rest."""
+        while told := self._notified.recv(4096):
+            self._told.put(told.decode())
 
     def _make_keys(self) -> None:
         (self.folder / "credentials").mkdir()
@@ -85,7 +94,7 @@ class Service:
     def wait_for(self, word: str) -> str:
         """Wait until the server has told systemd so; return all of that message."""
         while True:
-            self.heard.append(self._notified.recv(4096).decode())
+            self.heard.append(self._told.get(timeout=PATIENCE_SECONDS))
             if word in self.heard[-1].splitlines():
                 return self.heard[-1]
 
@@ -125,6 +134,8 @@ class Service:
 
     def end(self) -> None:
         """Leave nothing behind, however the test went."""
+        self._notified.shutdown(socket.SHUT_RDWR)
+        self._listener.join(PATIENCE_SECONDS)
         self._notified.close()
         if hasattr(self, "process") and self.process.poll() is None:
             os.kill(self.master, signal.SIGKILL)
