@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -84,6 +85,7 @@ def test_files_go_nowhere_but_into_memory(client, tmp_path: Path) -> None:
     assert not (tmp_path / "here").exists() and not (tmp_path / "started").exists()
 
 
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is missing")
 def test_no_byte_of_a_value_is_written_to_a_disk(own_house: House, memory: Path, environment: dict[str, str]) -> None:
     """strace sees every file that is opened for writing, and every byte written, of every process."""
     own_house.change(f'[web]\nSECRET = "{CANARY}"\n')
