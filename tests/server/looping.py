@@ -124,7 +124,7 @@ class Running:
             self._poke.send(b".")
         self._thread.join(10)
         alive = self._thread.is_alive()
-        left = [key.data[1] for key in self.loop._selector.get_map().values()]
+        left = [*(key.data[1] for key in self.loop._selector.get_map().values()), *self.loop._answered]
         for sock in (self._poke, self._poked, self.listener, *(each.socket for each in left if each is not None)):
             sock.close()
         assert not alive, "the loop does not stop"

@@ -106,6 +106,7 @@ class Loop:
         self._stop_at: float | None = None
         self._running = True
         self.moment = now()
+        self._answered: list[Connection] = []
         self._doors = Doors(listeners, self._selector, self._has_room, self._greet)
         self.call_every(FORGET_SECONDS, lambda: self._sources.forget(self.moment))
 
@@ -120,8 +121,11 @@ class Loop:
     def run(self) -> None:
         """Serve until stopped, or drained of the last connection."""
         while self._running:
-            events = self._selector.select(self._pause_seconds())
+            answered, self._answered = self._answered, []
+            events = self._selector.select(0 if answered else self._pause_seconds())
             self.moment = now()
+            for connection in answered:
+                self._read(connection)
             for key, _ in events:
                 act, subject = key.data
                 act(subject)
@@ -161,20 +165,21 @@ class Loop:
         if refusal is not None:
             self._drop(connection, refusal)
             return
+        connection.deadline = self.moment + self._patience[connection.conversation.state]
         self._read(connection)
-        if connection.fd < 0:
-            return
+        if connection.events == READ:
+            self._silent[connection] = None
+
+    def _expect(self, connection: Connection) -> None:
+        """Nothing whole is there yet: have the selector say when there is more."""
         if not connection.events:
             self._select(connection, READ)
-        if connection.deadline is connection.since:
-            self._silent[connection] = None
-            connection.deadline = self.moment + self._patience[connection.conversation.state]
-        self._deadlines.set(connection, connection.deadline, self.moment)
 
     def _select(self, connection: Connection, events: int) -> None:
         data = (self._on_read if events == READ else self._on_write, connection)
         if not connection.events:
             self._selector.register(connection.fd, events, data)
+            self._deadlines.set(connection, connection.deadline, self.moment)
         elif connection.events != events:
             self._selector.modify(connection.fd, events, data)
         connection.events = events
@@ -185,6 +190,7 @@ class Loop:
         try:
             count = connection.socket.recv_into(self._buffer, 0, DONTWAIT)
         except BlockingIOError:
+            self._expect(connection)
             return
         except OSError as error:
             self._drop(connection, f"lost: {error.strerror}")
@@ -196,7 +202,8 @@ class Loop:
         before = conversation.state
         reply = conversation.receive(self._buffer[:count])
         if conversation.state == before and not conversation.closed:
-            return  # a part of a frame earns no time: a deadline is for the whole
+            self._expect(connection)  # a part of a frame earns no time: a deadline is for the whole
+            return
         if self._silent:
             self._silent.pop(connection, None)
         if conversation.closed:
@@ -218,11 +225,16 @@ class Loop:
             self._drop(connection, str(fault))
         else:
             self._await(connection)
-            self._read(connection)
 
     def _await(self, connection: Connection) -> None:
-        """Give the client the time that this state of the conversation allows."""
+        """Give the client the time that this state of the conversation allows.
+
+        A new connection is read once more, in the next round, before it is given to the selector: under load its
+        next frame is there by then, and so a whole session may pass without being registered at all.
+        """
         self._wait(connection, self._patience[connection.conversation.state])
+        if not connection.events:
+            self._answered.append(connection)
 
     def _wait(self, connection: Connection, seconds: float) -> None:
         deadline = self.moment + seconds
