@@ -73,7 +73,7 @@ def maps(pid: int) -> list[Map]:
 
 def find_in_process(pid: int, needles: Needles) -> list[Find]:
     """Read all maps through /proc/PID/mem, those that the process itself may not read (guarded keys) as well."""
-    found = []
+    found: list[Find] = []
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
         for part in maps(pid):
             where = f"{pid} {part.access} {part.name or 'anonymous'}"

@@ -63,7 +63,6 @@ class Server:
                 [str(word) for word in self._command], stdout=log, stderr=log, env=self._environment,
                 preexec_fn=self._prepare,
             )  # fmt: skip
-        self.log_at_start = ""
         try:
             until(lambda: "listening on" in self.log or self.process.poll() is not None)
             assert self.process.poll() is None, self.log
@@ -118,7 +117,7 @@ class Server:
 
     def reload(self) -> "subprocess.CompletedProcess[str]":
         """Run `coffer-server reload` to its end."""
-        command = [SCRIPTS / "coffer-server", "reload", "--run-dir", self.run_dir]
+        command = (SCRIPTS / "coffer-server", "reload", "--run-dir", self.run_dir)
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     def signal(self, number: signal.Signals) -> None:

@@ -7,9 +7,10 @@ only lengthen them: so they are kept if they are kept in one round of three.
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from running import finish_load, load, start_load
+from running import load
 
 from .fleet import Fleet
+from .pressing import Load
 from .serving import Server
 from .sizes import sized
 
@@ -49,10 +50,10 @@ def press(server: Server, programs: Path, clients: Path) -> Round:
     fastest = load(programs, server.target, "--clients", clients, "--seconds", QUIET_SECONDS).figures["rate"]
     honest = ("--clients", clients, "--rate", SHARE * fastest, "--retries", 1, "--width", 64)
     quiet = load(programs, server.target, *honest, "--seconds", QUIET_SECONDS)
-    strangers = ("--source", SOURCES, "--idle", IDLE, "--dribble", DRIBBLING)
-    crowd = start_load(programs, server.target, *strangers, "--seconds", CROWD_SECONDS)
-    pressed = load(programs, server.target, *honest, "--seconds", CROWD_SECONDS - 1)
-    seen = finish_load(crowd).figures
+    strangers = ("--source", SOURCES, "--idle", IDLE, "--dribble", DRIBBLING, "--seconds", CROWD_SECONDS)
+    with Load(programs, server, *strangers) as crowd:
+        pressed = load(programs, server.target, *honest, "--seconds", CROWD_SECONDS - 1)
+        seen = crowd.finish().figures
     return Round(quiet.figures, pressed.figures, seen["idle"], seen["dribble"])
 
 

@@ -7,10 +7,10 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-
-from running import finish_load, start_load
+from types import TracebackType
 
 from .fleet import Fleet
+from .pressing import Load
 from .serving import SCRIPTS, Server, alive, until
 from .sizes import sized
 
@@ -23,24 +23,28 @@ LONG_LINES = 1_000_000
 LOST = {"reset_before_link", "closed_before_link", "reset_after_link", "closed_after_link"}
 
 
-class Asker(threading.Thread):
-    """Runs coffer-client with its default retries, over and over, until it is told to stop."""
+class Asker:
+    """Runs coffer-client with its default retries, over and over, while its ``with`` block runs."""
 
     def __init__(self, server: Server) -> None:
-        super().__init__()
         key = server.fleet.write_key("client-0")
-        self._command = [SCRIPTS / "coffer-client", "get", "--server", server.url, "--key", key, "flavour"]
+        self._command = (SCRIPTS / "coffer-client", "get", "--server", server.url, "--key", key, "flavour")
         self._done = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
         self.outcomes: list[tuple[int, str, str]] = []
 
-    def run(self) -> None:
+    def _ask(self) -> None:
         while not self._done.is_set():
             done = subprocess.run(self._command, capture_output=True, text=True, timeout=60)
             self.outcomes.append((done.returncode, done.stdout, done.stderr))
 
-    def stop(self) -> None:
+    def __enter__(self) -> "Asker":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._done.set()
-        self.join()
+        self._thread.join()
 
 
 def kill_one(server: Server) -> None:
@@ -54,16 +58,12 @@ def kill_one(server: Server) -> None:
 def test_a_killed_worker_takes_only_its_own_sessions_along(fleet: Fleet, programs: Path) -> None:
     clients = fleet.write_clients("dawn")
     with Server(fleet, workers=WORKERS) as server:
-        asker = Asker(server)
-        asker.start()
-        load = start_load(programs, server.target, "--clients", clients, "--width", WIDTH, "--seconds", 600)
-        for _ in range(KILLS):
+        with Asker(server) as asker, Load(programs, server, "--clients", clients, "--width", WIDTH) as load:
+            for _ in range(KILLS):
+                time.sleep(PAUSE_SECONDS)
+                kill_one(server)
             time.sleep(PAUSE_SECONDS)
-            kill_one(server)
-        time.sleep(PAUSE_SECONDS)
-        load.terminate()
-        done = finish_load(load)
-        asker.stop()
+            done = load.stop()
         assert server.log.count("a worker died") == KILLS
     failures = done.figures["failures_by"]
     assert {kind for kind, count in failures.items() if count} <= LOST, failures
@@ -86,16 +86,13 @@ def is_free(port: int) -> bool:
 
 def test_a_killed_master_ends_its_workers_and_frees_the_port(fleet: Fleet, programs: Path) -> None:
     clients = fleet.write_clients("dawn")
-    with Server(fleet, workers=WORKERS) as server:
-        load = start_load(programs, server.target, "--clients", clients, "--seconds", 600)
+    with Server(fleet, workers=WORKERS) as server, Load(programs, server, "--clients", clients):
         port, pids = server.port, server.pids
         time.sleep(0.5)
         server.process.kill()
         server.wait()
         until(lambda: not any(map(alive, pids)), seconds=1, what="the workers have ended")
         until(lambda: is_free(port), seconds=1, what="the port is free")
-        load.terminate()
-        finish_load(load)
     with Server(fleet, port=port) as server:
         assert server.fetch()["flavour"] == "dawn"
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from running import finish_load, load, start_load
+from running import load
 
 from .fleet import Fleet
+from .pressing import Load
 from .serving import Server
 from .sizes import sized
 
@@ -16,12 +17,11 @@ ATTACKER = "127.0.0.3-127.0.0.3"
 
 def test_clients_elsewhere_do_not_notice_a_flood_of_garbage(fleet: Fleet, programs: Path) -> None:
     clients = fleet.write_clients("dawn")
-    with Server(fleet) as server:
-        flood = start_load(programs, server.target, "--source", ATTACKER, "--garbage", OFFERED, "--seconds", SECONDS)
-        quiet = load(
-            programs, server.target, "--clients", clients, "--width", 8, "--seconds", SECONDS - 1, "--rate", 200
-        )  # fmt: skip
-        garbage = finish_load(flood).figures["garbage"]
+    flood = ("--source", ATTACKER, "--garbage", OFFERED, "--seconds", SECONDS)
+    honest = ("--clients", clients, "--width", 8, "--rate", 200, "--seconds", SECONDS - 1)
+    with Server(fleet) as server, Load(programs, server, *flood) as attacker:
+        quiet = load(programs, server.target, *honest)
+        garbage = attacker.finish().figures["garbage"]
         server.check_sound()
     assert (quiet.exit_code, quiet.figures["failures"]) == (0, 0), quiet
     assert quiet.figures["sessions"] >= 100

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from running import finish_load, start_load
 
 from .fleet import Fleet
 from .memory import Needles
+from .pressing import Load
 from .serving import Server
 from .sizes import sized
 
@@ -24,12 +24,9 @@ Spoil = Callable[[Fleet], None]
 def pressing(server: Server, programs: Path) -> Iterator[None]:
     """Load from start to end of the block; every session must succeed, with the old definition's values."""
     clients = server.fleet.write_clients("dawn")
-    load = start_load(programs, server.target, "--clients", clients, "--width", 4, "--seconds", 600)
-    try:
+    with Load(programs, server, "--clients", clients, "--width", 4) as load:
         yield
-    finally:
-        load.terminate()
-        done = finish_load(load)
+        done = load.stop()
     assert (done.exit_code, done.figures["failures"]) == (0, 0), done
     assert done.figures["sessions"] > 20
 

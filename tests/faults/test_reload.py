@@ -4,9 +4,8 @@ import signal
 import time
 from pathlib import Path
 
-from running import finish_load, start_load
-
 from .fleet import Fleet
+from .pressing import Load
 from .serving import Server
 from .sizes import sized
 
@@ -16,14 +15,13 @@ PAUSE_SECONDS = 0.2
 
 def test_no_session_fails_however_often_the_definition_changes(fleet: Fleet, programs: Path) -> None:
     clients = fleet.write_clients("dawn", "dusk")
-    with Server(fleet) as server:
-        load = start_load(programs, server.target, "--clients", clients, "--seconds", RELOAD_SECONDS)
+    with Server(fleet) as server, Load(programs, server, "--clients", clients) as load:
         rounds = int(RELOAD_SECONDS / PAUSE_SECONDS)
         for number in range(rounds):
             fleet.publish(fleet.seal(fleet.text("dawn" if number % 2 else "dusk")))
             server.signal(signal.SIGHUP)
             time.sleep(PAUSE_SECONDS)
-        done = finish_load(load)
+        done = load.stop()
         server.check_sound()
         reloads = server.log.count("serving serial") - 1
     assert (done.exit_code, done.figures["failures"]) == (0, 0), done

@@ -7,17 +7,19 @@ import time
 from pathlib import Path
 
 import pytest
-from running import Loaded, finish_load, load, start_load
+from running import Loaded, load
 
 from peer.client import Client
 
 from .fleet import Fleet
+from .pressing import Load
 from .serving import Server, alive, until
 from .sizes import sized
 
 NINE_YEARS_SECONDS = 9 * 365 * 86400
 STOPS = sized(2, 10)
 WIDTH = 32
+IDLE = ("--idle", 3, "--seconds", 6)
 # What may meet a client that comes while the port closes; it has no Link, and coffer-client tries again.
 TOO_LATE = {"connect_refused", "reset_before_link"}
 
@@ -25,14 +27,12 @@ TOO_LATE = {"connect_refused", "reset_before_link"}
 def test_no_session_is_cut_by_a_stop_under_load(fleet: Fleet, programs: Path) -> None:
     clients = fleet.write_clients("dawn")
     for _ in range(STOPS):
-        with Server(fleet) as server:
-            load = start_load(programs, server.target, "--clients", clients, "--width", WIDTH, "--seconds", 600)
+        with Server(fleet) as server, Load(programs, server, "--clients", clients, "--width", WIDTH) as load:
             time.sleep(0.7)
             server.signal(signal.SIGTERM)
             assert server.wait(5) == 0, "sessions take milliseconds, so the drain does"
             server.check_sound()
-            load.terminate()
-            done = finish_load(load)
+            done = load.stop()
         failures = {kind for kind, count in done.figures["failures_by"].items() if count}
         assert failures <= TOO_LATE, done.figures["failures_by"]
         assert done.figures["failures_by"]["reset_before_link"] <= WIDTH
@@ -95,10 +95,9 @@ def lie(**settings: str) -> dict[str, str]:
 @needs_faketime
 @pytest.mark.parametrize("offset", ["+10y", "-10y"])
 def test_clocks_ten_years_off_change_nothing(fleet: Fleet, programs: Path, offset: str) -> None:
-    with Server(fleet, environment=lie(FAKETIME=offset)) as server:
-        idle = start_load(programs, server.target, "--idle", 3, "--seconds", 6)
+    with Server(fleet, environment=lie(FAKETIME=offset)) as server, Load(programs, server, *IDLE) as idle:
         check_serves(server, programs)
-        check_deadline(finish_load(idle))
+        check_deadline(idle.finish())
         server.check_sound()
 
 
@@ -107,17 +106,16 @@ def test_a_calendar_that_jumps_under_load_changes_nothing(fleet: Fleet, programs
     calendar = fleet.folder / "calendar"
     calendar.write_text("+0\n")
     lying = lie(FAKETIME_TIMESTAMP_FILE=str(calendar), FAKETIME_NO_CACHE="1", FAKETIME_DONT_FAKE_MONOTONIC="1")
-    with Server(fleet, environment=lying) as server:
-        idle = start_load(programs, server.target, "--idle", 3, "--seconds", 6)
-        clients = fleet.write_clients("dawn", name="early-clients")
-        load = start_load(programs, server.target, "--clients", clients, "--seconds", 3)
-        for offset in ("+10y", "-10y"):
-            time.sleep(1)
-            calendar.write_text(f"{offset}\n")
-        done = finish_load(load)
+    early = fleet.write_clients("dawn", name="early-clients")
+    with Server(fleet, environment=lying) as server, Load(programs, server, *IDLE) as idle:
+        with Load(programs, server, "--clients", early, "--seconds", 3) as load:
+            for offset in ("+10y", "-10y"):
+                time.sleep(1)
+                calendar.write_text(f"{offset}\n")
+            done = load.finish()
         assert (done.exit_code, done.figures["failures"]) == (0, 0), done
         check_serves(server, programs)
-        check_deadline(finish_load(idle))
+        check_deadline(idle.finish())
         server.check_sound()
 
 
