@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from collections.abc import Callable
 
 from coffer._core import Keypair, Locker, Responder, Table, TableWriter, memory_is_locked
 from coffer.protocol import ClientSession, ServerSession
@@ -18,6 +20,22 @@ def stop(word: str) -> None:
     """Say where we are and wait to be sent on."""
     print(word, flush=True)
     sys.stdin.readline()
+
+
+def on_a_stack_of_its_own(receive: Callable[[bytes], bytes], data: bytes) -> bytes:
+    """Call it in a thread that stands still afterwards, so that whatever was left on its stack stays there."""
+    said: list[bytes] = []
+    done, never = threading.Semaphore(0), threading.Lock()
+    never.acquire()
+
+    def act() -> None:
+        said.append(receive(data))
+        done.release()
+        never.acquire()
+
+    threading.Thread(target=act, daemon=True).start()
+    done.acquire()
+    return said[0]
 
 
 def load(locker: Locker, client: bytes, response_fd: int) -> Table:
@@ -37,11 +55,11 @@ def serve(keypairs: dict[str, Keypair], salt: bytes, response_fd: int) -> None:
     responder = Responder((keypairs["s"],), epoch=keypairs.pop("f"), kept=4)
     client = ClientSession(keypairs["c"], keypairs["s"].public, ephemeral=keypairs.pop("e"))
     server = ServerSession(FixedSalt(responder, salt), table.find)  # type: ignore[arg-type]
-    link = server.receive(client.hello)
+    link = on_a_stack_of_its_own(server.receive, client.hello)
     stop(f"linked {memory_is_locked()}")
     get = client.receive(link)
     del client
-    assert len(server.receive(get)) > 256
+    assert len(on_a_stack_of_its_own(server.receive, get)) > 256
     stop("fetched")
     server.receive_end()
     responder.renew()

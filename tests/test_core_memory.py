@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from nacl import bindings
 
 from known import KEYS, WIRE, key_text, open_text, unhex
 
 CHILD = Path(__file__).parent / "remembering.py"
 RESPONSE = os.urandom(3000)
 NEEDLES = {name: KEYS[name] for name in "csef"} | unhex(WIRE["shared"]) | unhex(WIRE["session after"]["Link"])
+# What X25519 gives before it is hashed to a shared value: libsodium leaves it on the stack.
+NEEDLES |= {f"x25519({X},{y})": bindings.crypto_scalarmult(KEYS[y], KEYS[X]) for X, y in ("Sc", "Se", "Fe")}
 # libsodium sees a message in blocks: a piece of any of them would show.
 NEEDLES |= {f"shard at {at}": RESPONSE[at : at + 16] for at in (0, 16, 32, 64, 1000, 2048, 2984)}
 SHARD = {name for name in NEEDLES if name.startswith("shard")}
