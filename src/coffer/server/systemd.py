@@ -33,6 +33,7 @@ def _inherit(fd: int) -> socket.socket:
     except OSError as error:
         raise SettingsError(f"$LISTEN_FDS: descriptor {fd}: {error.strerror}") from None
     if not listens or sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        sock.close()
         raise SettingsError(f"$LISTEN_FDS: descriptor {fd}: not a listening TCP socket", "ListenStream=26333")
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
