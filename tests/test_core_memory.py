@@ -25,6 +25,8 @@ NEEDLES = {name: KEYS[name] for name in "csef"} | unhex(WIRE["shared"]) | unhex(
 NEEDLES |= {f"x25519({X},{y})": bindings.crypto_scalarmult(KEYS[y], KEYS[X]) for X, y in ("Sc", "Se", "Fe")}
 # libsodium sees a message in blocks: a piece of any of them would show.
 NEEDLES |= {f"shard at {at}": RESPONSE[at : at + 16] for at in (0, 16, 32, 64, 1000, 2048, 2984)}
+# AddressSanitizer maps terabytes for its own book-keeping, and copies nothing there.
+SHADOW_BYTES = 1 << 33
 SHARD = {name for name in NEEDLES if name.startswith("shard")}
 SESSION = {"dh(S,c)", "dh(S,e)", "dh(F,e)", "transcript", "up", "down"}
 
@@ -85,7 +87,8 @@ class Child:
         smaps = Path(f"/proc/{self._process.pid}/smaps").read_text()
         pattern = r"^([0-9a-f]+)-([0-9a-f]+) r\S+ \S+ \S+ \d+ *(.*)\n(?:[A-Z].*\n)*?VmFlags: (.*)$"
         for start, stop, name, flags in re.findall(pattern, smaps, re.MULTILINE):
-            yield int(start, 16), int(stop, 16), name or "anonymous", frozenset(flags.split())
+            if int(stop, 16) - int(start, 16) < SHADOW_BYTES:
+                yield int(start, 16), int(stop, 16), name or "anonymous", frozenset(flags.split())
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +123,9 @@ def test_the_search_finds_what_is_there(steps: dict[str, dict[str, list[Found]]]
 def test_every_secret_lies_in_locked_memory_that_no_dump_holds(
     steps: dict[str, dict[str, list[Found]]], step: str
 ) -> None:
-    wanted = {"dd", "lo"} if "linked True" in steps else {"dd"}
+    # AddressSanitizer makes mlock do nothing.
+    locked = "linked True" in steps and "COFFER_SANITIZED" not in os.environ
+    wanted = {"dd", "lo"} if locked else {"dd"}
     for name, places in at(steps, step).items():
         for place in places:
             assert place.where == "anonymous" and wanted <= place.flags, f"{name} lies in {place}"
