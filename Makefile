@@ -7,6 +7,7 @@ VENV := $(or $(VIRTUAL_ENV),$(CURDIR)/.venv)
 BIN := $(VENV)/bin
 SECONDS ?= 60
 TESTS ?=
+TOOLS := benchmarks/load/build/load benchmarks/raw/build/boxes
 CORE := setup.py pyproject.toml src/coffer/_core.pyx vendor/sodium.pxd vendor/libsodium.toml
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -35,8 +36,12 @@ fuzz:  ## hostile input to every parser, SECONDS=60 each
 sanitize: $(VENV)/.tooled  ## every test, with the core built with AddressSanitizer and UBSan
 	scripts/sanitize $(TESTS)
 
-bench: benchmarks/load/build/load $(VENV)/.tooled  ## build the load generator and the limit, run the benchmarks
-	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-autosave
+bench: $(TOOLS) $(VENV)/.tooled  ## the benchmarks; shows what got over 15 % slower since the last run here
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-autosave \
+	    $(if $(wildcard .benchmarks/*/*.json),--benchmark-compare --benchmark-compare-fail=median:15%)
+
+measure: $(TOOLS) $(VENV)/.tooled  ## every figure of benchmarks/RESULTS.md anew, beside the limit and the peers
+	$(BIN)/python -m benchmarks.measure $(MEASURE)
 
 wheel: $(VENV)/.tooled  ## a self-contained wheel and an sdist in dist/
 	scripts/wheel
@@ -47,6 +52,7 @@ completions: $(VENV)/.tooled  ## make what completes the programs in a shell ane
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist src/*.egg-info src/coffer/_core*.so src/coffer/_core.c $(VENV)/.built $(VENV)/.tooled
 	$(MAKE) -C benchmarks/load clean
+	$(MAKE) -C benchmarks/raw clean
 
 $(VENV)/bin/python:
 	@scripts/prepare
@@ -62,8 +68,12 @@ $(VENV)/.tooled: $(CORE) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[test,lint,wheel]'
 	@touch $(VENV)/.built $@
 
+benchmarks/raw/build/boxes: benchmarks/raw/boxes.c
+	@scripts/prepare
+	$(MAKE) -C benchmarks/raw
+
 benchmarks/load/build/load: $(wildcard benchmarks/load/*.[ch])
 	@scripts/prepare
 	$(MAKE) -C benchmarks/load
 
-.PHONY: help demo build test lint faults fuzz sanitize bench wheel completions clean
+.PHONY: help demo build test lint faults fuzz sanitize bench measure wheel completions clean
