@@ -56,7 +56,7 @@ class Office:
             for key, _ in self.selector.select(0.01):
                 key.data()
             self.crew.reap()
-            self.crew.fill_due(now())
+            self.crew.look_at_the_clock(now())
 
 
 @pytest.fixture
@@ -123,15 +123,15 @@ def test_pauses_grow_up_to_five_seconds_and_it_is_said_when_it_keeps_happening(
     each = office(lambda *_: 3, size=1)
     each.crew.serve(table())
     for _ in range(8):
-        each.until(lambda: each.crew.restart_at is not None)
-        each.crew.fill_due(now() + 100)
+        each.until(lambda: each.crew._posts[0].restart_at is not None)
+        each.crew.look_at_the_clock(now() + 100)
     each.until(lambda: len(each.log.lines) == 9)
     pauses = [line.rpartition("starts in ")[2] for line in each.log.lines]
     assert pauses == [f"{pause} s" for pause in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, "5.0", "5.0", "5.0")]
     assert "in a row" not in each.log.lines[2]
     assert each.log.lines[3] == "a worker died (exit code 3), 4 times in a row; a new one starts in 0.8 s"
     monkeypatch.setattr(crew, "STEADY_SECONDS", 0.0)
-    each.crew.fill_due(now() + 100)
+    each.crew.look_at_the_clock(now() + 100)
     each.until(lambda: len(each.log.lines) == 10)
     assert each.log.lines[9].endswith("(exit code 3); a new one starts in 0.1 s"), "a long life makes good for all"
 
@@ -148,6 +148,24 @@ def test_a_worker_that_cannot_be_forked_is_tried_again(
         each.crew.serve(table())
     assert each.log.lines == ["a worker cannot start (Resource temporarily unavailable); a new one starts in 0.1 s"]
     each.until(lambda: len(each.crew) == 1 and each.crew.has_taken)
+
+
+def test_a_worker_that_hangs_is_ended_and_replaced(office: Callable[..., Office]) -> None:
+    each = office(size=1)
+    each.crew.serve(table())
+    each.until(lambda: each.crew.has_taken)
+    (stuck,) = pids(each)
+    os.kill(stuck, signal.SIGSTOP)
+    each.crew.serve(table())
+    each.crew.look_at_the_clock(now() + 9)
+    assert not each.crew.has_taken and not each.log.lines
+    each.crew.look_at_the_clock(now() + 10)
+    assert each.crew.has_taken, "nobody waits for it any more"
+    each.until(lambda: pids(each) not in ([stuck], [0]))
+    assert each.log.lines == [
+        "a worker hangs; it is ended",
+        "a worker died (SIGKILL); a new one starts in 0.1 s",
+    ]
 
 
 def test_a_death_may_be_heard_in_either_order(office: Callable[..., Office]) -> None:
@@ -171,7 +189,7 @@ def test_a_dismissed_crew_ends_and_is_not_replaced(office: Callable[..., Office]
     each.until(lambda: each.crew.has_taken)
     each.crew.dismiss()
     each.until(lambda: not each.crew)
-    assert each.log.lines == [] and each.crew.restart_at is None
+    assert each.log.lines == [] and each.crew.due_at is None
 
 
 def test_a_child_that_fails_never_comes_back_into_its_parent(capfd: pytest.CaptureFixture[str]) -> None:

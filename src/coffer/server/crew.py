@@ -3,7 +3,8 @@
 Not here: what a worker does (``worker``), and when there is a new table or an end (``master``).
 
 Rule 1: whoever dies is replaced, at once after a long life, with growing pauses after short ones.
-Rule 2: a post that is filled anew gets the newest table, so nobody has to be waited for but the living.
+Rule 2: whoever does not take a table in ten seconds hangs, and is ended.
+Rule 3: a post that is filled anew gets the newest table, so nobody has to be waited for but the living.
 """
 
 from __future__ import annotations
@@ -27,18 +28,20 @@ BACK_OFF_LEAST_SECONDS = 0.1
 BACK_OFF_MOST_SECONDS = 5.0
 STEADY_SECONDS = 10.0
 DEATHS_TO_REPORT = 3
+TAKING_SECONDS = 10.0
 
 
 class Post:
     """A worker's place: who holds it now, and how to speak with them."""
 
-    __slots__ = ("back_off", "channel", "deaths", "number", "owes", "pid", "restart_at", "started")
+    __slots__ = ("asked", "back_off", "channel", "deaths", "number", "owes", "pid", "restart_at", "started")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.pid = 0
         self.channel: socket.socket | None = None
         self.owes = 0  # tables it has been handed and not yet taken
+        self.asked = 0.0
         self.started = 0.0
         self.restart_at: float | None = None
         self.back_off = BACK_OFF_LEAST_SECONDS
@@ -76,9 +79,11 @@ class Crew:
         return not any(post.channel is not None and post.owes for post in self._posts)
 
     @property
-    def restart_at(self) -> float | None:
-        """When the next post is to be filled again."""
-        return min((post.restart_at for post in self._posts if post.restart_at is not None), default=None)
+    def due_at(self) -> float | None:
+        """When ``look_at_the_clock`` has something to do."""
+        moments = [post.restart_at for post in self._posts if post.restart_at is not None]
+        moments += [post.asked + TAKING_SECONDS for post in self._posts if post.channel is not None and post.owes]
+        return min(moments, default=None)
 
     def serve(self, table_fd: int) -> None:
         """Have every worker serve this table; the first one is what they start with."""
@@ -91,11 +96,16 @@ class Crew:
         if not first:
             os.close(old)
 
-    def fill_due(self, moment: float) -> None:
-        """Fill the posts whose pause is over."""
+    def look_at_the_clock(self, moment: float) -> None:
+        """Fill the posts whose pause is over, and end whoever hangs."""
         for post in self._posts:
             if post.restart_at is not None and post.restart_at <= moment and not self._is_dismissed:
                 self._fill(post)
+            elif post.channel is not None and post.owes and post.asked + TAKING_SECONDS <= moment:
+                self._log.say("a worker hangs; it is ended")
+                self._hang_up(post)
+                os.kill(post.pid, signal.SIGKILL)
+        self._settle()
 
     def reap(self) -> None:
         """Notice who has died, and plan who follows."""
@@ -151,6 +161,7 @@ class Crew:
         self._hand_table(post, ours)
 
     def _hand_table(self, post: Post, channel: socket.socket) -> None:
+        post.asked = now()
         post.owes += self._tell(channel, TAKE_TABLE, [self._table_fd])
 
     def _tell(self, channel: socket.socket, word: bytes, fds: list[int] | None = None) -> bool:

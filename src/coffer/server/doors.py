@@ -81,8 +81,9 @@ class Doors:
     def close(self) -> None:
         """Accept what is queued, and then nothing more, ever."""
         for door in self._doors:
-            while self._accept(door):
-                pass
+            for _ in range(socket.SOMAXCONN):  # no queue is longer; whoever comes later finds nobody
+                if not self._accept(door):
+                    break
         self.shut()
         for door in self._doors:
             door.socket.close()

@@ -189,7 +189,6 @@ def _refusal(work: _Work, why: str) -> dict[str, object]:
 def _load(work: _Work, table_fd: int) -> dict[str, object]:
     settings = work.settings
     envelope = load_envelope(settings)
-    _limit(len(envelope.sealed))
     text = open_envelope(envelope, work.keypairs, settings)
     stamp = Stamp(format_id(envelope.companion), envelope.serial, envelope.digest.hex())
     unchanged = check_stamp(settings.definition, stamp, work.last)
@@ -205,9 +204,14 @@ def _load(work: _Work, table_fd: int) -> dict[str, object]:
 
 
 def load_envelope(settings: Settings) -> Envelope:
-    """Return the sealed definition that the settings name, its armour taken off. Raises EnvelopeError."""
+    """Return the sealed definition that the settings name, its armour taken off. Raises OperatorError.
+
+    From here on this process has the limits of a definition of that size.
+    """
     limit = int(settings.definition_limit * ARMOUR_FACTOR) + ARMOUR_BYTES
-    return parse_armour(files.load(settings.definition, limit), settings.definition)
+    raw = files.load(settings.definition, limit)
+    _limit(len(raw) * 3 // 4)
+    return parse_armour(raw, settings.definition)
 
 
 def open_envelope(envelope: Envelope, keypairs: tuple[Keypair, ...], settings: Settings) -> bytes:

@@ -298,7 +298,7 @@ class Master:
 
     def _patience(self) -> float | None:
         moments = [when for when, _ in self._timers]
-        moments += [when for when in (self._crew.restart_at, self._ending) if when is not None]
+        moments += [when for when in (self._crew.due_at, self._ending) if when is not None]
         return max(0.0, min(moments) - now()) if moments else None
 
     def _look_at_the_clock(self) -> None:
@@ -307,7 +307,7 @@ class Master:
         self._timers = [timer for timer in self._timers if timer[0] > moment]
         for _, act in late:
             act()
-        self._crew.fill_due(moment)
+        self._crew.look_at_the_clock(moment)
         if self._ending is not None and self._ending <= moment:
             self._end("stopped; the last sessions took too long")
 
