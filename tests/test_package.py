@@ -23,7 +23,7 @@ PACKAGES = (
     "macOS: brew install pkgconf libsodium."
 )
 # setup.py as pip runs it, on an interpreter that came without its headers.
-WITHOUT_HEADERS = "import runpy, sysconfig; sysconfig.get_path = lambda name: '/nonexistent'; runpy.run_path('setup.py')"
+WITHOUT_HEADERS = "import runpy, sysconfig; sysconfig.get_path = lambda name: '/missing'; runpy.run_path('setup.py')"
 
 
 @pytest.fixture
