@@ -240,7 +240,7 @@ def check_stamp(source: str, stamp: Stamp, last: Stamp | None) -> bool:
 def _limit(size: int) -> None:
     with open("/proc/self/statm", "rb") as file:
         mapped = int(file.read().split()[0]) * resource.getpagesize()
-    seconds = CPU_SECONDS * -(-size // CPU_STEP_BYTES)
+    seconds = CPU_SECONDS * max(1, -(-size // CPU_STEP_BYTES))
     # The kernel asks about the hard limit first, and that one has no name: it kills.
     _lower(resource.RLIMIT_CPU, seconds, seconds + 1)
     memory = mapped + MEMORY_BYTES + MEMORY_FACTOR * size
