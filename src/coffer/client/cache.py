@@ -9,7 +9,6 @@ Rule 3: it stands in only when nobody answers. Who answers, be it with KeyNotFou
 
 from __future__ import annotations
 
-import _thread
 import os
 import time
 
@@ -39,9 +38,6 @@ HEADER_BYTES = 8 + 8 + 32 + 32 + SALT_BYTES
 LIMIT_BYTES = HEADER_BYTES + MAC_BYTES + SHARD_LIMIT_BYTES
 SKEW_SECONDS = 300
 
-# Two threads that replace one file would be in each other's way; two processes are not.
-_SAVING = _thread.allocate_lock()
-
 
 class Cache:
     """The cache file of one key. ``tell`` is called with a line whenever it stands in, or cannot be kept."""
@@ -63,8 +59,7 @@ class Cache:
     def keep(self, response: bytes, server: bytes) -> None:
         """Replace the file, mode 0600. That this fails is told; it is no reason to go without the shard."""
         try:
-            with _SAVING:
-                save(self._path, seal(response, self._keypair, server, int(time.time())))
+            save(self._path, seal(response, self._keypair, server, int(time.time())))
         except OperatorError as problem:
             self._tell(f"the cache is not kept: {problem}")
 
