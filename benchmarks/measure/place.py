@@ -17,7 +17,7 @@ class Place:
     def __init__(self, folder: Path, clients: int, value_letters: int = 1000, values: int = 1) -> None:
         self.folder = folder
         self.server_key = folder / "server.key"
-        self.definition = folder / "coffer.sealed"
+        self.definition = folder / "definition.coffer"
         self.clients = folder / "clients"
         self.client_key = folder / "client.key"
         server, companion = Keypair.generate(), Keypair.generate()

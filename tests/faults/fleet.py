@@ -29,7 +29,7 @@ class Fleet:
         self.canary = os.urandom(18)  # stands in every value, so that one look finds any of them
         self.clients = {f"client-{number}": os.urandom(32) for number in range(clients)}
         self.serial = itertools.count(1)
-        self.key, self.definition = folder / "server.key", folder / "coffer.sealed"
+        self.key, self.definition = folder / "server.key", folder / "definition.coffer"
         save_key(self.key, self.server)
 
     @property
@@ -71,7 +71,7 @@ class Fleet:
 
     def publish(self, data: bytes) -> None:
         """Put this under the definition's name, in one step."""
-        scratch = self.folder / "coffer.sealed.new"
+        scratch = self.folder / "definition.coffer.new"
         scratch.write_bytes(data)
         scratch.rename(self.definition)
 

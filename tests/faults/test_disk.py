@@ -34,7 +34,7 @@ def test_no_file_of_a_server_holds_a_value_or_another_key(fleet: Fleet) -> None:
         fleet.publish(fleet.seal(fleet.text("dusk")))
         server.check_sound()
     files = [path for path in fleet.folder.rglob("*") if path.is_file()]
-    assert {"server.log", "coffer.sealed", "last-definition.json"} <= {path.name for path in files}
+    assert {"server.log", "definition.coffer", "last-definition.json"} <= {path.name for path in files}
     files.remove(fleet.key)
     assert [find for path in files for find in needles(fleet).find(path.read_bytes(), path.name)] == []
     assert list(needles(fleet).find(fleet.key.read_bytes(), "the key file")), "the look finds what is there"

@@ -17,7 +17,7 @@ from coffer.server.settings import FLAGS, Settings, add_flags, bind, load_settin
 
 PUBLIC = Keypair.generate().public
 ID = format_id(PUBLIC)
-NEEDED = ("--key", "server.key", "--companion", ID, "--definition", "coffer.sealed")
+NEEDED = ("--key", "server.key", "--companion", ID, "--definition", "definition.coffer")
 
 Load = Callable[..., Settings]
 
@@ -49,7 +49,7 @@ def refusal(load: Load, *flags: str, **options: object) -> tuple[str, str | None
 def test_the_defaults_are_those_of_the_help(load: Load) -> None:
     settings = load()
     assert settings == Settings(
-        key=("server.key",), companion=frozenset({PUBLIC}), definition="coffer.sealed", listen=("127.0.0.1:26333",),
+        key=("server.key",), companion=frozenset({PUBLIC}), definition="definition.coffer", listen=("127.0.0.1:26333",),
         workers=len(os.sched_getaffinity(0)), verbose=False, reload_on_change=False, run_dir="", state_dir="",
         definition_limit=64 << 20, max_connections=10_000, max_connections_per_source=256,
         failing_hellos_per_source=(20.0, 40.0),
@@ -67,7 +67,7 @@ def test_every_setting_can_be_a_flag(load: Load, tmp_path: Path) -> None:
         "--failing-hellos-per-source", "1.5:3",
     )  # fmt: skip
     assert settings == Settings(
-        key=("server.key", "old.key"), companion=frozenset({PUBLIC}), definition="coffer.sealed",
+        key=("server.key", "old.key"), companion=frozenset({PUBLIC}), definition="definition.coffer",
         listen=("[::1]:0", "localhost:1"), workers=3, verbose=True, reload_on_change=True, run_dir=str(tmp_path),
         state_dir=str(tmp_path), definition_limit=2 << 20, max_connections=5, max_connections_per_source=0,
         failing_hellos_per_source=(1.5, 3.0),

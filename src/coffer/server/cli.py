@@ -30,7 +30,7 @@ verbs:
   completion  print what completes this program in a shell
 """
 EXAMPLE = """example:
-  coffer-server --key server.key --companion ID --definition coffer.sealed --listen 0.0.0.0:26333
+  coffer-server --key server.key --companion ID --definition definition.coffer --listen 0.0.0.0:26333
 
 signals: HUP reloads; TERM and INT let sessions end, at most 15 s, then exit with 0; a second one ends at once.
 """
