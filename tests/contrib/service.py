@@ -130,7 +130,8 @@ class Service:
     def master(self) -> int:
         """The server's own process id, whatever it was started through."""
         named = Path(f"/proc/{self.process.pid}/cmdline").read_bytes().split(b"\0")
-        return self.process.pid if named[0].endswith(b"python3") else children(self.process.pid)[0]
+        interpreter = Path(os.fsdecode(named[0])).name
+        return self.process.pid if interpreter.startswith("python") else children(self.process.pid)[0]
 
     def end(self) -> None:
         """Leave nothing behind, however the test went."""
