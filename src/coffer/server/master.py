@@ -154,17 +154,19 @@ class Master:
 
     def _answer(self, verdict: Verdict) -> None:
         """Say a verdict: to the log, to the service manager, and to everyone who asked."""
-        self._say(verdict)
+        line = self._say(verdict)
         self._answer_asking(verdict)
-        systemd.notify(f"READY=1\nSTATUS={escape(verdict.message)}")
+        systemd.notify(f"READY=1\nSTATUS={escape(line)}")
 
-    def _say(self, verdict: Verdict) -> None:
-        if not verdict.code:
-            self._log.say(verdict.message)
-            return
-        self._log.say(f"reload refused, the old definition keeps serving: {verdict.message}")
+    def _say(self, verdict: Verdict) -> str:
+        """Say a verdict to the log; return its line."""
+        line = verdict.message
+        if verdict.code:
+            line = f"reload refused, the old definition keeps serving: {line}"
+        self._log.say(line)
         if verdict.hint:
             self._log.say(f"hint: {verdict.hint}")
+        return line
 
     def _answer_asking(self, verdict: Verdict) -> None:
         asking, self._asking = self._asking, []
@@ -280,6 +282,8 @@ class Master:
             self._loader = None
 
     def _end(self, why: str) -> None:
+        if not self._running:
+            return  # signals of one round may each be the last
         self._log.say(why)
         self._crew.kill()
         self._running = False

@@ -1,0 +1,115 @@
+"""The master's order of things, where processes cannot be made to meet on time: several events of one round."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from coffer._core import Keypair
+from coffer.identity import format_id
+from coffer.server import master as room
+from coffer.server.cli import serve_parser
+from coffer.server.log import Log
+from coffer.server.master import Master, format_address
+from coffer.server.settings import load_settings
+
+
+class Lines(Log):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Iterator[Master]:
+    """A master that has not begun to load."""
+    flags = [
+        "--key",
+        "none",
+        "--companion",
+        format_id(Keypair.generate().public),
+        "--definition",
+        str(tmp_path / "none"),
+    ]
+    made = Master(load_settings(serve_parser().parse_args(flags)), (Keypair.generate(),), [], Lines())
+    made._wake, made._wake_end = socket.socketpair()
+    yield made
+    made._wake.close()
+    made._wake_end.close()
+    made._selector.close()
+
+
+def lines(master: Master) -> list[str]:
+    assert isinstance(master._log, Lines)
+    return master._log.lines
+
+
+def hear(master: Master, *numbers: int) -> None:
+    master._wake_end.send(bytes(numbers))
+    master._hear_signals()
+
+
+def test_an_end_and_the_death_of_the_last_worker_in_one_round_are_one_end(master: Master) -> None:
+    hear(master, signal.SIGTERM, signal.SIGCHLD)
+    assert lines(master) == ["draining", "stopped"] and not master._running
+
+
+def test_a_byte_that_is_no_signal_of_ours_does_nothing(master: Master) -> None:
+    hear(master, 10, 80, 255)
+    assert lines(master) == [] and master._running
+
+
+def test_a_load_that_was_stopped_in_this_round_is_not_heard_any_more(master: Master) -> None:
+    master._hear_loader()
+    assert master._running and master._verdict is None
+
+
+def test_whoever_asks_while_it_stops_is_told(master: Master, tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    master._asking.append(theirs)
+    hear(master, signal.SIGTERM)
+    with ours:
+        assert ours.recv(1000) == b'{"message": "the server is stopping", "hint": null, "code": 69}\n'
+    assert master._asking == []
+
+
+def test_a_file_that_comes_and_goes_is_seen(master: Master, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    loads: list[object] = []
+    monkeypatch.setattr(master, "_reload", lambda: loads.append(master._seen))
+    master._look_for_change()
+    assert not loads, "nothing was there, and nothing is"
+    (tmp_path / "none").write_text("1")
+    master._look_for_change()
+    assert len(loads) == 1
+    master._seen = master._look()
+    master._look_for_change()
+    (tmp_path / "none").unlink()
+    master._look_for_change()
+    assert len(loads) == 1, "a file that is away is on its way"
+
+
+def test_timers_go_on_until_the_end(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = [100.0]
+    monkeypatch.setattr(room, "now", lambda: moment[0])
+    rung: list[float] = []
+    master._every(1.0, lambda: rung.append(moment[0]))
+    master._every(None, lambda: rung.append(-1))
+    assert master._patience() == 1.0
+    for step in (0.5, 0.5, 0.9, 0.1, 5.0):
+        moment[0] += step
+        master._look_at_the_clock()
+    assert rung == [101.0, 102.0, 107.0]
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_an_address_is_shown_as_it_is_given(host: str, shown: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
+        assert format_address(listener) == f"{shown}:{listener.getsockname()[1]}"
