@@ -101,9 +101,9 @@ def guarded_keys(pid: int) -> dict[str, bytes]:
     return found
 
 
-def dump_core(pid: int, folder: Path) -> bytes:
+def dump_core(pid: int, folder: Path, *options: str) -> bytes:
     """Return the core file that gcore makes of a living process."""
-    subprocess.run(["gcore", "-o", folder / "core", str(pid)], check=True, capture_output=True)
+    subprocess.run(["gcore", *options, "-o", folder / "core", str(pid)], check=True, capture_output=True)
     path = folder / f"core.{pid}"
     data = path.read_bytes()
     path.unlink()

@@ -114,6 +114,8 @@ def test_a_core_of_any_process_holds_no_value_and_no_key(used: Used, tmp_path: P
         core = dump_core(pid, tmp_path)
         assert len(core) > 1 << 20 and b"coffer-table" in core, "a whole core, with what may be in it"
         assert [*used.values.find(core, f"core of {pid}"), *keys.find(core, f"core of {pid}")] == []
+    whole = dump_core(used.server.master, tmp_path, "-a")
+    assert list(keys.find(whole, "core")), "with what is marked to be left out, the look finds the key"
 
 
 @needs_root
