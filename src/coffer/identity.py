@@ -1,4 +1,4 @@
-"""Who is who: a public key as text, the id, and the key file that holds its secret half.
+"""Who is who: a public key as text, the id, and the key file that holds its secret half, with its passphrase.
 
 Not here: the secret key itself, which the core reads from the file into locked memory and writes back.
 
@@ -24,6 +24,7 @@ KEY_BYTES = 32
 FIELD_PRIME = 2**255 - 19
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 LINKS_LIMIT = 40
+PASSPHRASE_LIMIT_BYTES = 4096
 
 # The canonical encodings of the points for which X25519 gives zero: https://cr.yp.to/ecdh.html#validate
 LOW_ORDER = frozenset(
@@ -123,6 +124,22 @@ def _from_systemd(resolved: str, status: os.stat_result) -> bool:
     if not directory or status.st_uid:
         return False
     return os.path.dirname(resolved) == os.path.realpath(directory)
+
+
+def load_passphrase(path: str) -> bytes:
+    """Return what a file, or a pipe, holds, 1 to 4,096 bytes, without the end of its line. Raises KeyFileError."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb") as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
+                raise KeyFileError(f"{path}: a passphrase that others can read", f"chmod 0600 {path}")
+            passphrase = file.read(PASSPHRASE_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from None
+    passphrase = passphrase.removesuffix(b"\n").removesuffix(b"\r")
+    if not 1 <= len(passphrase) <= PASSPHRASE_LIMIT_BYTES:
+        raise KeyFileError(f"{path}: a passphrase has 1 to {PASSPHRASE_LIMIT_BYTES:,} bytes")
+    return passphrase
 
 
 def save_keypair(path: str, keypair: Keypair, passphrase: bytes | None = None) -> None:

@@ -355,7 +355,10 @@ def test_a_locked_key_without_passphrase_or_terminal_says_what_to_give(own_clien
     assert own_client("get", "PORT", "--key", locked) == (
         78,
         "",
-        error("the key is locked with a passphrase, and there is no terminal to ask on", "--passphrase-file FILE"),
+        error(
+            f"passphrase for {locked}: there is no terminal to ask on",
+            "name a file that holds the passphrase: --passphrase-file FILE",
+        ),
     )
 
 

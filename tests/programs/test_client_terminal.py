@@ -70,16 +70,16 @@ def test_the_command_has_the_terminal(terminal: Open) -> None:
 
 def test_a_passphrase_is_asked_for_and_not_echoed(terminal: Open, locked: str) -> None:
     shown = terminal("get", "PORT", "--key", locked)
-    shown.wait_for("passphrase of the key: ")
+    shown.wait_for(f"passphrase for {locked}: ")
     settle(lambda: not shown.echoes)
     shown.type("grüne Tür\n".encode())
     assert shown.end() == 0
-    assert shown.screen == "passphrase of the key: \n5432\n"
+    assert shown.screen == f"passphrase for {locked}: \n5432\n"
 
 
 def test_a_wrong_passphrase_is_said_to_be(terminal: Open, locked: str) -> None:
     shown = terminal("get", "PORT", "--key", locked)
-    shown.wait_for("passphrase of the key: ")
+    shown.wait_for(f"passphrase for {locked}: ")
     settle(lambda: not shown.echoes)
     shown.type(b"guess\n")
     assert shown.end() == 78
@@ -92,16 +92,16 @@ def test_the_passphrase_is_asked_on_the_terminal_whatever_stdin_and_stdout_are(
 ) -> None:
     piped = f"echo nonsense | coffer-client get PORT --key {locked} | cat > got"
     shown = Terminal(["sh", "-c", piped], environment | house.settings(), house.folder)
-    shown.wait_for("passphrase of the key: ")
+    shown.wait_for(f"passphrase for {locked}: ")
     settle(lambda: not shown.echoes)
     shown.type("grüne Tür\n".encode())
-    assert (shown.end(), shown.screen) == (0, "passphrase of the key: \n")
+    assert (shown.end(), shown.screen) == (0, f"passphrase for {locked}: \n")
     assert (house.folder / "got").read_text() == "5432"
 
 
 def test_ctrl_c_at_the_prompt_ends_it_and_puts_the_terminal_right(terminal: Open, locked: str) -> None:
     shown = terminal("get", "PORT", "--key", locked)
-    shown.wait_for("passphrase of the key: ")
+    shown.wait_for(f"passphrase for {locked}: ")
     settle(lambda: not shown.echoes)
     shown.type(CTRL_C)
     settle(lambda: shown.echoes)
@@ -111,11 +111,12 @@ def test_ctrl_c_at_the_prompt_ends_it_and_puts_the_terminal_right(terminal: Open
 
 def test_no_passphrase_at_all_is_an_error(terminal: Open, locked: str) -> None:
     shown = terminal("get", "PORT", "--key", locked)
-    shown.wait_for("passphrase of the key: ")
+    shown.wait_for(f"passphrase for {locked}: ")
     settle(lambda: not shown.echoes)
     shown.type(b"\x04")
     assert shown.end() == 78
-    assert shown.screen.endswith("coffer-client: error: the key is locked with a passphrase, and none was typed\n")
+    assert f"coffer-client: error: passphrase for {locked}: nothing was typed\n" in shown.screen
+    assert shown.screen.endswith("hint: name a file that holds the passphrase: --passphrase-file FILE\n")
 
 
 @pytest.mark.parametrize("arguments", [["get", "PORT"], ["run", "--", "true"], ["ping"]])

@@ -7,6 +7,7 @@ called: ``run`` stands before every start of somebody's program.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from coffer import ending
@@ -140,9 +141,9 @@ def ping(given: Given) -> int:
 
 def _client(given: Given) -> Client:
     def passphrase() -> bytes:
-        from .passphrase import obtain
+        from coffer.prompt import obtain_passphrase
 
-        return obtain(given.passphrase_file)
+        return obtain_passphrase(given.key or os.environ["COFFER_KEY"], given.passphrase_file)
 
     return Client(
         given.server or None,

@@ -6,13 +6,13 @@ Not here: the format (``identity``, and the core, which alone sees a secret key)
 from __future__ import annotations
 
 import os
-import stat
 from functools import cache
 
 from coffer._core import Keypair
-from coffer.companion.terminal import ask_hidden, say
-from coffer.errors import IdError, KeyFileError, SettingsError
-from coffer.identity import format_id, load_keypair, parse_id, save_keypair
+from coffer.companion.terminal import say
+from coffer.errors import IdError, SettingsError
+from coffer.identity import format_id, load_keypair, load_passphrase, parse_id, save_keypair
+from coffer.prompt import PASSPHRASE_HINT, ask_hidden, obtain_passphrase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "COFFER_COMPANION_KEY"
 KEY_NAME = "companion.key"
-PASSPHRASE_HINT = "name a file that holds the passphrase: --passphrase-file FILE"
-PASSPHRASE_LIMIT_BYTES = 4096
 
 
 def keygen(options: Namespace) -> int:
@@ -42,7 +40,7 @@ def show_id(options: Namespace) -> int:
 @cache
 def load_key(path: str, passphrase_file: str | None) -> Keypair:
     """Return the keypair in a key file; a passphrase is read from its file, or asked for, once. Raises KeyFileError."""
-    return load_keypair(path, lambda: _passphrase(path, passphrase_file))
+    return load_keypair(path, lambda: obtain_passphrase(path, passphrase_file))
 
 
 def load_companion_key(options: Namespace, beside: str) -> Keypair:
@@ -82,7 +80,7 @@ def _key_beside(path: str) -> str:
 
 def _new_passphrase(options: Namespace) -> bytes | None:
     if options.passphrase_file is not None:
-        return _read_passphrase(options.passphrase_file)
+        return load_passphrase(options.passphrase_file)
     if not options.passphrase:
         return None
     typed = ask_hidden(f"new passphrase for {options.file}", PASSPHRASE_HINT)
@@ -91,25 +89,3 @@ def _new_passphrase(options: Namespace) -> bytes | None:
     if ask_hidden("the same once more", PASSPHRASE_HINT) != typed:
         raise SettingsError("the two passphrases differ; no key was made")
     return typed.encode()
-
-
-def _passphrase(path: str, passphrase_file: str | None) -> bytes:
-    if passphrase_file is not None:
-        return _read_passphrase(passphrase_file)
-    return ask_hidden(f"passphrase for {path}", PASSPHRASE_HINT).encode()
-
-
-def _read_passphrase(path: str) -> bytes:
-    """Return what a file, or a pipe, holds, without the end of its line. Raises KeyFileError."""
-    try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
-                raise KeyFileError(f"{path}: a passphrase that others can read", f"chmod 0600 {path}")
-            passphrase = file.read(PASSPHRASE_LIMIT_BYTES + 1)
-    except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror}") from None
-    passphrase = passphrase.removesuffix(b"\n").removesuffix(b"\r")
-    if not passphrase or len(passphrase) > PASSPHRASE_LIMIT_BYTES:
-        raise KeyFileError(f"{path}: a passphrase has 1 to {PASSPHRASE_LIMIT_BYTES:,} bytes")
-    return passphrase
