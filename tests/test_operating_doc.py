@@ -28,7 +28,7 @@ SERVER = sorted((ROOT / "src/coffer/server").glob("*.py"))
 PAGE = (ROOT / "docs/operating.md").read_text()
 MODULES = [*SERVER, *(ROOT / "src/coffer" / f"{name}.py" for name in ("envelope", "files", "identity"))]
 # What these raise is never the server's to say.
-FOREIGN = {"open_as_companion", "save_keypair", "ask_reload", "reload"}
+FOREIGN = {"open_as_companion", "save_keypair", "load_passphrase", "ask_reload", "reload"}
 ANY = "\0"
 CLASSES = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
 KINDS = {name: kind for name, kind in CLASSES.items() if issubclass(kind, errors.CofferError)}

@@ -71,6 +71,7 @@ def test_the_service_is_told_of_every_step_and_of_every_verdict(service: Service
     service.wait_for("STOPPING=1")
 
 
+@pytest.mark.plain
 @needs("systemd-analyze", "strace")
 def test_no_call_of_a_whole_life_is_outside_the_filter(service: Service) -> None:
     trace = ("strace", "-f", "-qq", "-e", "signal=none", "-A", "-o", str(service.folder / "trace"))
