@@ -130,3 +130,8 @@ def test_what_a_killed_run_left_behind_hinders_no_later_one(tmp_path: Path) -> N
         (tmp_path / name).write_bytes(b"left")
     files.save(str(path), b"new")
     assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(("path", "expected"), [("/dev/shm", True), ("/proc", False), ("/sys", False)])
+def test_a_folder_in_memory_is_told_from_any_other(path: str, expected: bool) -> None:
+    assert files.is_in_memory(path) is expected

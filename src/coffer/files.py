@@ -1,4 +1,4 @@
-"""The two ways coffer touches a file that is not a key: read a regular one whole, replace one atomically.
+"""How coffer treats a file that is not a key: reads a regular one whole, replaces one atomically, keeps it off disks.
 
 Not here: key files, which the core reads (``identity``).
 """
@@ -9,6 +9,8 @@ import os
 import stat
 
 from coffer.errors import OperatorError
+
+MEMORY_KINDS = ("tmpfs", "ramfs")
 
 
 def load(path: str, limit_bytes: int) -> bytes:
@@ -53,6 +55,18 @@ def save(path: str, data: bytes, *, mode: int = 0o600) -> None:
         sync_directory(os.path.dirname(target))
     except OSError as error:
         raise OperatorError(f"{path}: {error.strerror}") from None
+
+
+def is_in_memory(path: str) -> bool:
+    """Whether the file system that holds ``path`` never touches a disk, but for swap. Raises OSError."""
+    device = os.stat(path).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+        for line in mounts:
+            mount, _, kind = line.partition(" - ")
+            if mount.split(" ")[2] == wanted:
+                return kind.split(" ")[0] in MEMORY_KINDS
+    return False
 
 
 def sync_directory(path: str) -> None:

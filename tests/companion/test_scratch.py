@@ -54,7 +54,7 @@ def test_a_link_to_a_folder_is_not_followed(memory: Path, tmp_path: Path) -> Non
 
 
 def test_disk_is_used_only_when_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(scratch, "_memory_mounts", set)
+    monkeypatch.setattr(scratch, "is_in_memory", lambda path: False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with pytest.raises(SettingsError, match="no folder in memory to edit in") as caught, folder(allow_disk=False):
         pass

@@ -13,10 +13,9 @@ import stat
 
 from coffer.environment import is_name
 from coffer.errors import OperatorError
-from coffer.files import save
+from coffer.files import is_in_memory, save
 
 MODE = 0o400
-MEMORY_KINDS = ("tmpfs", "ramfs")
 
 
 def fill(folder: str, texts: dict[str, str]) -> None:
@@ -57,7 +56,7 @@ def _check(folder: str) -> set[str]:
     status = os.stat(folder)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise OperatorError(f"{folder}: not a folder that only you can enter", f"chmod 0700 {folder}, or name another")
-    if not _is_in_memory(status.st_dev):
+    if not is_in_memory(folder):
         raise OperatorError(f"{folder}: on disk", "name one in memory: under $XDG_RUNTIME_DIR, /run or /dev/shm")
     names = set(os.listdir(folder))
     for name in names:
@@ -68,14 +67,3 @@ def _check(folder: str) -> set[str]:
 
 def _is_ours(name: str, status: os.stat_result) -> bool:
     return is_name("_" + name) and stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == MODE
-
-
-def _is_in_memory(device: int) -> bool:
-    """Whether the file system of that device number never touches a disk, but for swap."""
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-        for line in mounts:
-            mount, _, kind = line.partition(" - ")
-            if mount.split(" ")[2] == wanted:
-                return kind.split(" ")[0] in MEMORY_KINDS
-    return False

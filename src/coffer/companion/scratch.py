@@ -15,13 +15,13 @@ import tempfile
 from contextlib import contextmanager
 
 from coffer.errors import SettingsError
+from coffer.files import is_in_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PREFIX = "coffer-edit-"
-MEMORY_KINDS = ("tmpfs", "ramfs")
 # What ends a program that does nothing about it, and that anybody sends on purpose.
 ENDING = frozenset(
     {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM}
@@ -87,9 +87,8 @@ def _make(parent: str) -> tuple[str, int]:
 
 def _parent(allow_disk: bool) -> str:
     places = _places()
-    memory = _memory_mounts()
     for place in places:
-        if os.access(place, os.W_OK | os.X_OK) and _mount_of(place) in memory:
+        if os.access(place, os.W_OK | os.X_OK) and is_in_memory(place):
             return place
     if allow_disk:
         return places[-1]
@@ -103,16 +102,3 @@ def _places() -> list[str]:
     """Return where such folders may be, the best place first and a place on disk last."""
     places = [os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm", os.environ.get("TMPDIR") or "/tmp"]
     return [place for place in dict.fromkeys(places) if place and os.path.isdir(place)]
-
-
-def _memory_mounts() -> set[str]:
-    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
-        rows = [line.split(" ") for line in mounts]
-    return {row[1] for row in rows if row[2] in MEMORY_KINDS}
-
-
-def _mount_of(place: str) -> str:
-    place = os.path.realpath(place)
-    while not os.path.ismount(place):
-        place = os.path.dirname(place)
-    return place
