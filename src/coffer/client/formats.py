@@ -1,6 +1,6 @@
 """A shard as text for another program: JSON, TOML, a .env file, or lines for a shell.
 
-Not here: the form of a single value, which is ``shard.format_value``.
+Not here: the form of a single value, which is ``shard.format_value``, and in TOML ``toml.format_literal``.
 
 Rule 1: the program that reads the text gets exactly the values; what a format cannot hold is an error that names
 the key. The readers meant are jq and every JSON parser, a TOML parser, python-dotenv, and sh.
@@ -11,6 +11,7 @@ from __future__ import annotations
 from coffer.environment import variables
 from coffer.errors import OperatorError
 from coffer.shard import format_value
+from coffer.toml import format_key, format_literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 # Beyond it jq, JavaScript and others round to the nearest double (RFC 8259, 6).
 JSON_INTEGER_LIMIT = 2**53 - 1
-
-TOML_ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 
 # Names that a shell keeps for itself: it refuses the assignment, or gives something else back.
 SHELL_NAMES = frozenset(
@@ -41,8 +40,8 @@ def format_json(shard: Shard, allow_reserved: Collection[str] = ()) -> str:
 
 
 def format_toml(shard: Shard, allow_reserved: Collection[str] = ()) -> str:
-    """A line for each value, as it stands in a definition; every kind of value keeps its type."""
-    return "".join(f"{_toml_key(key)} = {_toml_value(value)}\n" for key, value in shard.items())
+    """Each value as the companion writes it into a definition; every kind of value keeps its type."""
+    return "".join(f"{format_key(key)} = {format_literal(value)}\n" for key, value in shard.items())
 
 
 def format_dotenv(shard: Shard, allow_reserved: Collection[str] = ()) -> str:
@@ -78,25 +77,6 @@ def _jsonable(key: str, value: Value) -> str | int | float | bool:
             "--format toml keeps it; or make it a string in the definition",
         )
     return value if isinstance(value, str | int | float) else format_value(value)
-
-
-def _toml_key(key: str) -> str:
-    bare = key.isascii() and key.replace("-", "x").replace("_", "x").isalnum()
-    return key if bare else _toml_string(key)
-
-
-def _toml_value(value: Value) -> str:
-    return _toml_string(value) if isinstance(value, str) else format_value(value)
-
-
-def _toml_string(text: str) -> str:
-    return '"' + "".join(map(_toml_character, text)) + '"'
-
-
-def _toml_character(character: str) -> str:
-    if character in TOML_ESCAPES:
-        return TOML_ESCAPES[character]
-    return character if character.isprintable() else f"\\U{ord(character):08X}"
 
 
 def _dotenv_quote(name: str, text: str) -> str:

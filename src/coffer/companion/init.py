@@ -5,7 +5,6 @@ Rule: a folder that has a key or a definition already is left as it is.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from coffer.companion.keys import KEY_NAME, read_id
 from coffer.companion.terminal import say
 from coffer.errors import OperatorError, SettingsError
 from coffer.identity import format_id, save_keypair
+from coffer.toml import format_key, format_literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,11 +115,13 @@ def _check_names(clients: list[Party]) -> None:
 
 
 def _definition(clients: list[Party]) -> str:
-    keys = [client.name if client.name.isidentifier() else json.dumps(client.name) for client in clients]
-    ids = "".join(f'{key} = "{client.id}"\n' for key, client in zip(keys, clients, strict=True))
+    ids = "".join(f"{format_key(client.name)} = {format_literal(client.id)}\n" for client in clients)
     # Each its own, or check would find one value in two clients.
     greetings = ["hello from coffer", *(f"hello from coffer to {client.name}" for client in clients[1:])]
-    tables = "".join(f"\n[{key}]\nGREETING = {json.dumps(text)}\n" for key, text in zip(keys, greetings, strict=True))
+    tables = "".join(
+        f"\n[{format_key(client.name)}]\nGREETING = {format_literal(text)}\n"
+        for client, text in zip(clients, greetings, strict=True)
+    )
     return f"{_HEAD}\n[clients]\n{ids}{tables}"
 
 
