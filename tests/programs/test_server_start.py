@@ -229,6 +229,11 @@ def test_check_refuses_what_a_start_would_refuse(tower: Tower, run: Run) -> None
     assert code == 78 and err.startswith("--listen: a b:1: ")
 
 
+def test_check_without_anybody_to_tell_is_still_a_check(tower: Tower, run: Run) -> None:
+    for closing in (">&-", "2>&-", "<&- >&- 2>&-"):
+        assert run("sh", "-c", f'exec "$@" {closing}', "sh", "coffer-server", "check", *tower.command()[1:]).code == 0
+
+
 def test_check_gives_advice_without_a_value(tower: Tower, run: Run) -> None:
     tower.seal('[web]\nPASSWORD = "changeme"\n', clients=("web",))
     code, out, err = run("coffer-server", "check", *tower.command()[1:])

@@ -144,6 +144,13 @@ BRACKETS = "an IPv6 address stands in brackets: [::1]:26333"
         ),
         (("--workers", "two"), "--workers: 'two' is not a whole number", None),
         (("--workers", "-1"), "--workers: at least 0", None),
+        (("--workers", "1025"), "--workers: at most 1024", None),
+        (("--definition-limit", "1025GiB"), "--definition-limit: at most 1024GiB", None),
+        (
+            ("--definition-limit", "9" * 19),
+            f"--definition-limit: '{'9' * 19}' is not a size such as 1000000 or 64MiB",
+            None,
+        ),
         (("--max-connections", "0"), "--max-connections: at least 1", None),
         (("--max-connections-per-source", "1.5"), "--max-connections-per-source: '1.5' is not a whole number", None),
         (

@@ -98,7 +98,7 @@ def reload(arguments: list[str]) -> int:
     directory = reload_parser().parse_args(arguments).run_dir or first_directory("RUNTIME_DIRECTORY")
     if not directory:
         raise SettingsError("--run-dir is missing", "it is the --run-dir that the server was started with")
-    sys.stdout.write(ask_reload(directory) + "\n")
+    print(ask_reload(directory))
     return 0
 
 
@@ -126,8 +126,8 @@ def check(settings: Settings) -> int:
         pass
     loaded, _ = loader.finish()
     for advice, hint in loaded.advice:
-        sys.stderr.write(f"warning: {advice}\n" + (f"  hint: {hint}\n" if hint else ""))
-    sys.stdout.write(f"{settings.definition}: {loaded}\nwould listen on {', '.join(settings.listen)}\n")
+        print(f"warning: {advice}" + (f"\n  hint: {hint}" if hint else ""), file=sys.stderr)
+    print(f"{settings.definition}: {loaded}\nwould listen on {', '.join(settings.listen)}")
     return 0
 
 

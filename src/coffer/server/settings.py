@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 DEFAULT_LISTEN = "127.0.0.1:26333"
 SETTINGS_LIMIT_BYTES = 1 << 20
+SIZE_LIMIT_BYTES = 1 << 40
+NUMBER_LIMIT = 1_000_000_000
+WORKERS_LIMIT = 1024
 UNITS = {"": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
 # name -> default, metavar, help. Lists may be given several times.
@@ -127,7 +130,7 @@ def _checked(found: dict[str, Found]) -> Settings:
         companion=_companions(*found["companion"]),
         definition=_definition(*found["definition"]),
         listen=tuple(_address(found["listen"].place, each) for each in found["listen"].value),
-        workers=_number(*found["workers"]) or len(os.sched_getaffinity(0)),
+        workers=_number(*found["workers"], most=WORKERS_LIMIT) or len(os.sched_getaffinity(0)),
         verbose=found["verbose"].value,
         reload_on_change=found["reload-on-change"].value,
         run_dir=_directory(*found["run-dir"], "RUNTIME_DIRECTORY"),
@@ -192,21 +195,25 @@ def _address(place: str, text: str) -> str:
     return text
 
 
-def _number(place: str, value: str | int, least: int = 0) -> int:
+def _number(place: str, value: str | int, least: int = 0, most: int = NUMBER_LIMIT) -> int:
     try:
         number = int(value)
     except ValueError:
         raise SettingsError(f"{place}: {value!r} is not a whole number") from None
     if number < least:
         raise SettingsError(f"{place}: at least {least}")
+    if number > most:
+        raise SettingsError(f"{place}: at most {most}")
     return number
 
 
 def _size(place: str, value: str | int) -> int:
-    found = re.fullmatch(r"([0-9]+)\s*([A-Za-z]*)", str(value))
+    found = re.fullmatch(r"([0-9]{1,18})\s*([A-Za-z]*)", str(value))
     unit = UNITS.get(found[2].upper()) if found else None
     if not found or not unit:
         raise SettingsError(f"{place}: {value!r} is not a size such as 1000000 or 64MiB")
+    if int(found[1]) * unit > SIZE_LIMIT_BYTES:
+        raise SettingsError(f"{place}: at most {SIZE_LIMIT_BYTES >> 30}GiB")
     return int(found[1]) * unit
 
 
