@@ -153,7 +153,8 @@ def refusals() -> set[str]:
     of_keys = {re.sub(r"\{[^}]*\}", ANY, text) for text in re.findall(r'raise KeyFileError\(f"([^"]+)"', core)}
     asked = {text for text in of_keys if "the passphrase" in text}
     answered = {f"{ANY}: {text}" for text in arguments(SERVER, 1, "_refusal")}
-    return arguments(MODULES, 0, *kinds) | answered | of_keys - asked
+    of_sizes = {f"{ANY}: {text}" for text in arguments([ROOT / "src/coffer/program.py"], 0, "ValueError")}
+    return arguments(MODULES, 0, *kinds) | answered | of_sizes | of_keys - asked
 
 
 def is_the_systems(text: str) -> bool:

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from coffer import ending, errors
-from coffer.program import Parser
+from coffer.program import Parser, count, read_size
 from coffer.version import VERSION
 
 FULL = "/dev/full"
@@ -170,3 +170,16 @@ def test_the_version_is_printed_alone(parser: Parser, capsys: pytest.CaptureFixt
         parser.parse_args(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"coffer-x verb {VERSION}\n"
+
+
+def test_a_size_is_bytes_or_a_number_of_a_binary_unit() -> None:
+    sizes = {"1": 1, "1000000": 1_000_000, "64MiB": 64 << 20, "64 mib": 64 << 20, "2KiB": 2048, "1024GiB": 1 << 40}
+    assert {text: read_size(text) for text in sizes} == sizes
+    for text in ("", "0", "0MiB", "-1", "1.5GiB", "5 MB", "64M", "1e6", "1\n", "\u0661", "9" * 5000, "1025GiB"):
+        with pytest.raises(ValueError, match=r"is not a size such as|^at most 1024GiB$"):
+            read_size(text)
+
+
+def test_one_thing_is_one_thing() -> None:
+    counted = {0: "0 clients", 1: "1 client", 2: "2 clients", 1234: "1,234 clients"}
+    assert {number: count(number, "client") for number in counted} == counted

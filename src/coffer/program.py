@@ -6,6 +6,7 @@ Not here: any verb but ``completion``.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 
 from coffer.ending import INTERRUPTED, READER_GONE, USAGE, escape, report, run
@@ -13,14 +14,30 @@ from coffer.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
     Verbs = argparse._SubParsersAction[Any]
 
 SHELLS = ("bash", "zsh", "fish")
 COMPLETION_LIMIT_BYTES = 1 << 20
+SIZE_LIMIT_BYTES = 1 << 40
+UNITS = {"": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 
-__all__ = ["INTERRUPTED", "READER_GONE", "SHELLS", "USAGE", "Parser", "add_completion", "escape", "report", "run"]
+__all__ = [
+    "INTERRUPTED",
+    "READER_GONE",
+    "SHELLS",
+    "USAGE",
+    "Parser",
+    "add_completion",
+    "count",
+    "escape",
+    "read_size",
+    "readable",
+    "report",
+    "run",
+]
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,12 +49,42 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **options)
 
     def add_version(self) -> None:
+        """Add ``--version``."""
         self.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
 
     def error(self, message: str) -> NoReturn:
+        """Report a usage error, with the way to the help as its hint, and exit."""
         program = self.prog.split()[0]
         report(program, message, f"{self.prog} --help")
         sys.exit(USAGE)
+
+
+def count(number: int, thing: str) -> str:
+    """Return ``1 client``, ``1,234 clients``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def read_size(text: str) -> int:
+    """Return the bytes in ``1000000`` or ``64MiB``. Raises ValueError."""
+    match = re.fullmatch(r"([0-9]{1,18}) ?(|kib|mib|gib)", text.lower())
+    size = int(match[1]) * UNITS[match[2]] if match else 0
+    if not size:
+        raise ValueError(f"{text!r} is not a size such as 1000000 or 64MiB")
+    if size > SIZE_LIMIT_BYTES:
+        raise ValueError(f"at most {SIZE_LIMIT_BYTES >> 30}GiB")
+    return size
+
+
+def readable(read: Callable[[str], object]) -> Callable[[str], object]:
+    """Let argparse say what ``read`` says; of a ValueError it would only say that there was one."""
+
+    def convert(text: str) -> object:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
 
 
 def add_completion(verbs: Verbs) -> None:

@@ -353,7 +353,7 @@ def test_check_opens_a_sealed_file_without_showing_it(companion, started) -> Non
         ),
         (
             ("check", "s", "--definition-limit", "many"),
-            "coffer-companion: error: argument --definition-limit: 'many' is no size; write bytes, or 64MiB\n"
+            "coffer-companion: error: argument --definition-limit: 'many' is not a size such as 1000000 or 64MiB\n"
             "hint: coffer-companion check --help\n",
         ),
     ],

@@ -105,7 +105,7 @@ def test_advice_on_the_value_just_set_comes_at_once(companion, web) -> None:
         (
             ("web.A", "--generate", "7"),
             2,
-            "argument --generate: '7' is no length from 8 to 1,024\nhint: coffer-companion set --help\n",
+            "argument --generate: '7' is not a length from 8 to 1,024\nhint: coffer-companion set --help\n",
         ),
         (
             ("web.A", "--stdin", "--generate", "8"),

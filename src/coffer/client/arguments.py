@@ -17,7 +17,7 @@ from .run import FAILED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any, NoReturn
 
 FORMATS = ("dotenv", "json", "shell", "toml")
@@ -134,20 +134,8 @@ def _add_flags(to: Any, flags: Iterable[Flag]) -> None:
         to.add_argument(
             flag.name,
             action="append" if flag.is_repeated else "store",
-            type=_readable(flag.read),
+            type=program.readable(flag.read),
             default=default_of(flag),
             metavar=flag.metavar,
             help=flag.help,
         )
-
-
-def _readable(read: Callable[[str], object]) -> Callable[[str], object]:
-    """Let argparse say what ``read`` says; of a ValueError it would only say that there was one."""
-
-    def convert(text: str) -> object:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from argparse import ArgumentTypeError
 
 from coffer import program
 from coffer.definition import LIMIT_BYTES
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     Verbs: TypeAlias = _SubParsersAction[program.Parser]
 
-UNITS = {"": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 GENERATED_MINIMUM = 8
 GENERATED_MAXIMUM = 1024
 FORMATS = ("text", "json")
@@ -86,7 +84,9 @@ def add_values(verbs: Verbs) -> None:
     way = verb.add_mutually_exclusive_group()
     way.add_argument("--stdin", action="store_true", help="read the value from stdin")
     way.add_argument("--value-file", metavar="FILE", help="read the value from a file")
-    way.add_argument("--generate", metavar="N", type=_length, help="make a value of N random letters and digits")
+    way.add_argument(
+        "--generate", metavar="N", type=program.readable(_length), help="make a value of N random letters and digits"
+    )
     verb.add_argument("--toml", action="store_true", help="the value is TOML (3, true, 2027-01-31), not a string")
     verb.epilog = "A value of one line is taken without its line end; one of several lines, byte for byte.\n"
 
@@ -211,7 +211,7 @@ def _add_key(verb: ArgumentParser) -> None:
     verb.add_argument(
         "--definition-limit",
         metavar="SIZE",
-        type=_size,
+        type=program.readable(program.read_size),
         default=LIMIT_BYTES,
         help="the largest definition, in bytes or as 64MiB (default: 64MiB)",
     )
@@ -221,14 +221,7 @@ def _add_passphrase_file(verb: ArgumentParser) -> None:
     verb.add_argument("--passphrase-file", metavar="FILE", help="read the key's passphrase from a file")
 
 
-def _size(text: str) -> int:
-    match = re.fullmatch(r"([0-9]{1,12}) ?(|kib|mib|gib)", text.lower())
-    if not match or not int(match[1]):
-        raise ArgumentTypeError(f"{text!r} is no size; write bytes, or 64MiB")
-    return int(match[1]) * UNITS[match[2]]
-
-
 def _length(text: str) -> int:
     if not re.fullmatch("[0-9]{1,4}", text) or not GENERATED_MINIMUM <= int(text) <= GENERATED_MAXIMUM:
-        raise ArgumentTypeError(f"{text!r} is no length from {GENERATED_MINIMUM} to {GENERATED_MAXIMUM:,}")
+        raise ValueError(f"{text!r} is not a length from {GENERATED_MINIMUM} to {GENERATED_MAXIMUM:,}")
     return int(text)

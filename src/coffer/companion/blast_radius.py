@@ -5,9 +5,8 @@ from __future__ import annotations
 from coffer.companion.names import near
 from coffer.companion.reading import name
 from coffer.companion.sealed import load_any
-from coffer.companion.terminal import count
 from coffer.errors import MissingNameError
-from coffer.program import escape
+from coffer.program import count, escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from coffer.companion.findings import write_json, write_text
 from coffer.companion.keys import load_companion_key, read_id
 from coffer.companion.reading import STDIN, is_sealed, name, read
 from coffer.companion.sealed import Sealed, summary
-from coffer.companion.terminal import count, say
+from coffer.companion.terminal import say
 from coffer.errors import DefinitionError
 from coffer.lint import Advice, lint
+from coffer.program import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from coffer._core import Keypair
 from coffer.companion.blast_radius import sharers
 from coffer.companion.keys import read_id
 from coffer.companion.sealed import load, load_any
-from coffer.companion.terminal import count, say
+from coffer.companion.terminal import say
 from coffer.errors import SettingsError
 from coffer.identity import format_id, save_keypair
 from coffer.message import SHARD_LIMIT_BYTES
+from coffer.program import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 
-from coffer.companion.terminal import PROGRAM, count, say
+from coffer.companion.terminal import PROGRAM, say
 from coffer.lint import Advice, lint
-from coffer.program import escape, report
+from coffer.program import count, escape, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

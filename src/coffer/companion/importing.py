@@ -10,8 +10,9 @@ import os
 from coffer.companion.foreign import READERS
 from coffer.companion.reading import STDIN, name, read
 from coffer.companion.sealed import load
-from coffer.companion.terminal import count, say
+from coffer.companion.terminal import say
 from coffer.errors import DefinitionError, Finding, OperatorError, SettingsError
+from coffer.program import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from coffer import files
 from coffer.companion.keys import load_companion_key
 from coffer.companion.reading import read
 from coffer.companion.sealed import SEALED_MODE, Sealed, Sealer, summary
-from coffer.companion.terminal import PROGRAM, count, say
+from coffer.companion.terminal import PROGRAM, say
 from coffer.companion.three_way import Merge
 from coffer.identity import format_id
-from coffer.program import report
+from coffer.program import count, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

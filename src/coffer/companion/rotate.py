@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from coffer.companion.keys import read_id
 from coffer.companion.sealed import Sealed, load
-from coffer.companion.terminal import count, say
+from coffer.companion.terminal import say
 from coffer.errors import SettingsError
 from coffer.identity import format_id, parse_id
+from coffer.program import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

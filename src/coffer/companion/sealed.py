@@ -18,8 +18,9 @@ from coffer._core import Keypair
 from coffer.companion.document import Document
 from coffer.companion.keys import load_companion_key
 from coffer.companion.reading import is_sealed, name, read
-from coffer.companion.terminal import count, say
+from coffer.companion.terminal import say
 from coffer.errors import EnvelopeError, OperatorError
+from coffer.program import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

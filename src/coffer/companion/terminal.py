@@ -32,8 +32,3 @@ def ask_to_go_on(question: str) -> bool:
     except OSError:
         return False
     return answer != "" and not answer.lower().startswith("q")
-
-
-def count(number: int, thing: str) -> str:
-    """Return ``1 client``, ``1,234 clients``."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

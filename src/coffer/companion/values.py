@@ -16,10 +16,11 @@ from coffer.companion.findings import write_text
 from coffer.companion.names import near, split
 from coffer.companion.reading import STDIN, name, read
 from coffer.companion.sealed import load, load_any
-from coffer.companion.terminal import count, say
+from coffer.companion.terminal import say
 from coffer.errors import MissingNameError, OperatorError
 from coffer.lint import Advice, lint
 from coffer.message import SHARD_LIMIT_BYTES
+from coffer.program import count
 from coffer.prompt import ask_hidden
 from coffer.shard import format_value, kind_of
 

@@ -170,7 +170,8 @@ def _fit_descriptors(settings: Settings, log: Log) -> Settings:
     room = max(1, hard - SPARE_DESCRIPTORS)
     if room >= settings.max_connections:
         return settings
-    log.say(f"warning: the limit of {hard} open files leaves room for {room} connections a worker (`ulimit -n`)")
+    connections = program.count(room, "connection")
+    log.say(f"warning: the limit of {hard} open files leaves room for {connections} a worker (`ulimit -n`)")
     return replace(settings, max_connections=room)
 
 

@@ -21,6 +21,7 @@ from coffer._core import TableWriter
 from coffer.envelope import Envelope, parse_armour
 from coffer.errors import CofferError, DefinitionError, EnvelopeError, OperatorError
 from coffer.identity import format_id
+from coffer.program import count
 from coffer.server import child, table
 
 TYPE_CHECKING = False
@@ -64,12 +65,7 @@ class Loaded:
     advice: list[list[str | None]]  # findings and hints
 
     def __str__(self) -> str:
-        clients, values = _count(self.clients, "client"), _count(self.values, "value")
-        return f"serial {self.stamp.serial}: {clients}, {values}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+        return f"serial {self.stamp.serial}: {count(self.clients, 'client')}, {count(self.values, 'value')}"
 
 
 class Loader:

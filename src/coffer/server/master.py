@@ -18,6 +18,7 @@ import socket
 from coffer._core import Locker, memory_is_locked
 from coffer.ending import escape
 from coffer.errors import CofferError
+from coffer.program import count
 from coffer.server import control, state, systemd, table
 from coffer.server.control import Verdict
 from coffer.server.crew import Crew
@@ -104,8 +105,8 @@ class Master:
         self._is_ready = True
         for listener in self._listeners:
             self._log.say(f"listening on {format_address(listener)}")
-        workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
-        self._log.say(f"{workers}, at most {settings.max_connections:,} connections each")
+        connections = count(settings.max_connections, "connection")
+        self._log.say(f"{count(settings.workers, 'worker')}, at most {connections} each")
         if not memory_is_locked() or not self._crew.memory_is_locked:
             self._log.say("warning: not all secret memory could be locked, it may be swapped; raise `ulimit -l`")
         self._every(systemd.watchdog_seconds(), lambda: systemd.notify("WATCHDOG=1"))

@@ -15,6 +15,7 @@ from coffer import files
 from coffer.definition import LIMIT_BYTES
 from coffer.errors import IdError, SettingsError
 from coffer.identity import parse_id
+from coffer.program import read_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 
 DEFAULT_LISTEN = "127.0.0.1:26333"
 SETTINGS_LIMIT_BYTES = 1 << 20
-SIZE_LIMIT_BYTES = 1 << 40
 NUMBER_LIMIT = 1_000_000_000
 WORKERS_LIMIT = 1024
-UNITS = {"": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
 # name -> default, metavar, help. Lists may be given several times.
 FLAGS: dict[str, tuple[Any, str, str]] = {
@@ -208,13 +207,10 @@ def _number(place: str, value: str | int, least: int = 0, most: int = NUMBER_LIM
 
 
 def _size(place: str, value: str | int) -> int:
-    found = re.fullmatch(r"([0-9]{1,18})\s*([A-Za-z]*)", str(value))
-    unit = UNITS.get(found[2].upper()) if found else None
-    if not found or not unit:
-        raise SettingsError(f"{place}: {value!r} is not a size such as 1000000 or 64MiB")
-    if int(found[1]) * unit > SIZE_LIMIT_BYTES:
-        raise SettingsError(f"{place}: at most {SIZE_LIMIT_BYTES >> 30}GiB")
-    return int(found[1]) * unit
+    try:
+        return read_size(str(value))
+    except ValueError as error:
+        raise SettingsError(f"{place}: {error}") from None
 
 
 def _bucket(place: str, value: str | int) -> tuple[float, float]:
