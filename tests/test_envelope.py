@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coffer._core import Keypair, blake
-from coffer.envelope import HEADER_BYTES, Envelope, format_armour, parse_armour, seal
+from coffer.envelope import HEADER_BYTES, Envelope, armour_limit, format_armour, parse_armour, seal
 from coffer.errors import EnvelopeError, OpenError
 from coffer.identity import format_id
 from forging import flip
@@ -169,3 +169,9 @@ def test_a_low_order_key_in_the_header_opens_nothing(name: str) -> None:
 def test_a_serial_that_cannot_be_is_our_own_mistake(serial: int) -> None:
     with pytest.raises(ValueError, match=r"^a serial is 1 to 2\^64 - 1$"):
         seal(TEXT, K, S.public, serial)
+
+
+@pytest.mark.parametrize("size", [0, 1, 57, 10_000, 1 << 20])
+def test_a_definition_within_its_limit_is_within_the_limit_of_its_file(size: int) -> None:
+    sealed = format_armour(seal(bytes(size), K, S.public, 1))
+    assert len(sealed.replace(b"\n", b"\r\n")) <= armour_limit(size) < 2 * size + 8192

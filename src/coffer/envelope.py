@@ -25,6 +25,9 @@ END = b"-----END COFFER DEFINITION-----"
 MAGIC = b"COFFERD1"
 SERIAL_LIMIT = 2**64 - 1
 LINE_LETTERS = 76
+# Base64 and its line ends take 4/3 x 78/76 with CRLF; the rest is for header, MAC, the two lines around, blank lines.
+ARMOUR_FACTOR = 1.4
+ARMOUR_BYTES = 4096
 _LAYOUT = struct.Struct(">8sQ32s32s24s")
 HEADER_BYTES = _LAYOUT.size
 
@@ -100,6 +103,11 @@ def format_armour(envelope: Envelope) -> bytes:
     letters = binascii.b2a_base64(envelope.sealed, newline=False)
     lines = [letters[at : at + LINE_LETTERS] for at in range(0, len(letters), LINE_LETTERS)]
     return b"\n".join([BEGIN, *lines, END, b""])
+
+
+def armour_limit(limit_bytes: int) -> int:
+    """Return how many bytes a sealed definition may have on disk whose text has at most ``limit_bytes``."""
+    return int(limit_bytes * ARMOUR_FACTOR) + ARMOUR_BYTES
 
 
 def parse_armour(text: bytes, source: str) -> Envelope:

@@ -7,13 +7,10 @@ import stat
 import sys
 
 from coffer import definition, files
-from coffer.envelope import BEGIN
+from coffer.envelope import BEGIN, armour_limit
 from coffer.errors import OperatorError
 
 STDIN = "-"
-# Base64, its line ends and the two lines around it, for a definition of the largest size.
-ARMOUR_FACTOR = 1.4
-ARMOUR_BYTES = 4096
 
 
 def read(path: str, limit_bytes: int = definition.LIMIT_BYTES) -> bytes:
@@ -33,17 +30,13 @@ def read(path: str, limit_bytes: int = definition.LIMIT_BYTES) -> bytes:
     return files.load(path, limit_bytes)
 
 
-def armour_limit(limit_bytes: int) -> int:
-    """How long a sealed file may be whose definition has ``limit_bytes``."""
-    return int(limit_bytes * ARMOUR_FACTOR) + ARMOUR_BYTES
-
-
 def name(path: str) -> str:
     """What to call ``path`` in a message."""
     return "stdin" if path == STDIN else path
 
 
 def is_sealed(raw: bytes) -> bool:
+    """Whether these bytes claim to be a sealed definition; what they are otherwise is for the parser to say."""
     return raw.lstrip().startswith(BEGIN)
 
 

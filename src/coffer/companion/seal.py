@@ -9,7 +9,7 @@ import time
 from coffer import envelope, files
 from coffer.companion.findings import mention_advice
 from coffer.companion.keys import load_companion_key, load_key, read_id
-from coffer.companion.reading import armour_limit, name, read
+from coffer.companion.reading import name, read
 from coffer.companion.sealed import Sealed, Sealer
 from coffer.errors import EnvelopeError, SettingsError
 
@@ -50,7 +50,7 @@ def _read_old(options: Namespace) -> bytes | None:
         return None
     if os.path.exists(options.definition) and os.path.samefile(options.definition, options.output):
         raise SettingsError(f"{options.output}: the definition itself", "name another file with -o")
-    return files.load(options.output, armour_limit(options.definition_limit))
+    return files.load(options.output, envelope.armour_limit(options.definition_limit))
 
 
 def _parse_old(options: Namespace, raw: bytes | None, keypair: Keypair) -> Envelope | None:

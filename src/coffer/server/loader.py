@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 
 from coffer import definition, files
 from coffer._core import TableWriter
-from coffer.envelope import Envelope, parse_armour
+from coffer.envelope import Envelope, armour_limit, parse_armour
 from coffer.errors import CofferError, DefinitionError, EnvelopeError, OperatorError
 from coffer.identity import format_id
 from coffer.program import count
@@ -35,9 +35,6 @@ CPU_SECONDS = 10
 CPU_STEP_BYTES = 8 << 20
 MEMORY_BYTES = 1 << 30
 MEMORY_FACTOR = 10
-# Base64, line ends and the two armour lines around a text of the largest size.
-ARMOUR_FACTOR = 1.4
-ARMOUR_BYTES = 4096
 GO_BACK_HINT = (
     "to go back on purpose, seal the old text anew: coffer-companion open OLD --key companion.key |"
     " coffer-companion seal - --key companion.key --server ID -o FILE"
@@ -204,8 +201,7 @@ def load_envelope(settings: Settings) -> Envelope:
 
     From here on this process has the limits of a definition of that size.
     """
-    limit = int(settings.definition_limit * ARMOUR_FACTOR) + ARMOUR_BYTES
-    raw = files.load(settings.definition, limit)
+    raw = files.load(settings.definition, armour_limit(settings.definition_limit))
     _limit(len(raw) * 3 // 4)
     return parse_armour(raw, settings.definition)
 
