@@ -106,6 +106,7 @@ def test_the_commands_exit_code_and_signal_are_its_own(client) -> None:
     assert client("run", "--", "sh", "-c", "kill -PIPE $$").code == -signal.SIGPIPE
 
 
+@pytest.mark.plain  # the environment is empty, without the sanitizers' runtime too
 def test_nothing_of_coffers_own_reaches_the_command(client, house: House, environment: dict[str, str]) -> None:
     bare = {"PATH": environment["PATH"]} | house.settings() | {"COFFER_ANYTHING": "x"}
     show = "import os, sys; print(sorted(os.listdir('/proc/self/fd')), open('/proc/self/environ').read())"
