@@ -62,6 +62,21 @@ class Advice(Finding):
         self.rule = rule
 
 
+def format_lines(finding: Finding) -> Iterator[str]:
+    """Yield ``FILE:LINE:COLUMN: warning: [table] key: reason (rule)``, as compilers write theirs, and the hint below.
+
+    A finding that refuses is an ``error``, and has no rule.
+    """
+    place = finding.file if finding.line is None else f"{finding.file}:{finding.line}:{finding.column}"
+    kind, rule = ("warning", f" ({finding.rule})") if isinstance(finding, Advice) else ("error", "")
+    about = finding.reason
+    if finding.table is not None or finding.key is not None:
+        about = str(finding).removeprefix(f"{finding.file}: ")
+    yield f"{place}: {kind}: {about}{rule}"
+    if finding.hint:
+        yield f"  hint: {finding.hint}"
+
+
 def lint(definition: Definition, text: str, source: str) -> list[Advice]:
     """Return advice on a definition, made of ``text``, in the order of the file ``source``."""
     found = [advice for client in definition.clients.values() for advice in _client(client, source)]

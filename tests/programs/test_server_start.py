@@ -239,7 +239,8 @@ def test_check_gives_advice_without_a_value(tower: Tower, run: Run) -> None:
     code, out, err = run("coffer-server", "check", *tower.command()[1:])
     assert code == 0 and out.startswith("definition.coffer: serial 2: 1 client, 1 value\n")
     assert err == (
-        "warning: definition.coffer: [web] PASSWORD: a value that looks like one still to be filled in [placeholder]\n"
+        "definition.coffer:4:1: warning: [web] PASSWORD: a value that looks like one still to be filled in"
+        " (placeholder)\n"
         "  hint: coffer-companion set --generate 32\n"
     )
     assert "changeme" not in out + err

@@ -1,4 +1,4 @@
-"""How findings look: a line each, ``FILE:LINE:COLUMN: error: …`` as compilers write it, its hint below; or JSON."""
+"""How findings are shown: a line each (``lint.format_lines``), its hint below; or JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 
 from coffer.companion.terminal import PROGRAM, say
-from coffer.lint import Advice, lint
+from coffer.lint import Advice, format_lines, lint
 from coffer.program import count, escape, report
 
 TYPE_CHECKING = False
@@ -36,11 +36,9 @@ def mention_advice(checked: Definition, text: str, path: str) -> None:
 
 
 def write_text(findings: Iterable[Finding], stream: TextIO) -> None:
-    """Write each finding as a line, and its hint as another."""
+    """Write each finding as a line, and its hint, if there is one, as another."""
     for finding in findings:
-        stream.write(f"{_format_line(finding)}\n")
-        if finding.hint:
-            stream.write(f"  hint: {escape(finding.hint)}\n")
+        stream.writelines(f"{escape(line)}\n" for line in format_lines(finding))
 
 
 def write_json(findings: Iterable[Finding], stream: TextIO) -> None:
@@ -61,19 +59,6 @@ def write_json(findings: Iterable[Finding], stream: TextIO) -> None:
     ]
     json.dump({"schema": SCHEMA, "findings": entries}, stream, indent=2)
     stream.write("\n")
-
-
-def _format_line(finding: Finding) -> str:
-    place = finding.file if finding.line is None else f"{finding.file}:{finding.line}:{finding.column}"
-    rule = f" ({_rule(finding)})" if isinstance(finding, Advice) else ""
-    return escape(f"{place}: {_severity(finding)}: {_describe(finding)}{rule}")
-
-
-def _describe(finding: Finding) -> str:
-    """Return the finding without its file and line: ``[table] key: reason``."""
-    if finding.table is None and finding.key is None:
-        return finding.reason
-    return str(finding).removeprefix(f"{finding.file}: ")
 
 
 def _severity(finding: Finding) -> str:

@@ -125,8 +125,8 @@ def check(settings: Settings) -> int:
     while loader.read():
         pass
     loaded, _ = loader.finish()
-    for advice, hint in loaded.advice:
-        print(f"warning: {advice}" + (f"\n  hint: {hint}" if hint else ""), file=sys.stderr)
+    for line in loaded.advice:
+        print(program.escape(line), file=sys.stderr)
     print(f"{settings.definition}: {loaded}\nwould listen on {', '.join(settings.listen)}")
     return 0
 

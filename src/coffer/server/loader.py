@@ -59,7 +59,7 @@ class Loaded:
     clients: int
     values: int
     unchanged: bool
-    advice: list[list[str | None]]  # findings and hints
+    advice: list[str]
 
     def __str__(self) -> str:
         return f"serial {self.stamp.serial}: {count(self.clients, 'client')}, {count(self.values, 'value')}"
@@ -271,7 +271,8 @@ def _write_table(parsed: Definition, serial: int, locker: Locker, fd: int) -> in
     return values
 
 
-def _advise(parsed: Definition, text: bytes, source: str) -> list[list[str | None]]:
-    from coffer.lint import lint
+def _advise(parsed: Definition, text: bytes, source: str) -> list[str]:
+    """Return what ``coffer-companion check`` would print."""
+    from coffer.lint import format_lines, lint
 
-    return [[f"{advice} [{advice.rule}]", advice.hint] for advice in lint(parsed, text.decode(), source)]
+    return [line for advice in lint(parsed, text.decode(), source) for line in format_lines(advice)]
