@@ -24,7 +24,7 @@ CLOSE_SECONDS = 1.0
 SESSION_SECONDS = 15.0
 EPOCH_SECONDS = 60.0
 
-TICKS_A_SECOND = 8
+TICKS_A_SECOND = 32
 LOOK_SECONDS = 1.0
 NEVER = -1
 
@@ -35,7 +35,7 @@ def now() -> float:
 
 
 class Deadlines:
-    """Who waits until when, found an eighth of a second late at the most.
+    """Who waits until when, found a thirty-second of a second late at the most.
 
     Every item is looked at one second after the last look, when its time comes or at ``item.deadline``. So a
     deadline that is at least a second away is set by assigning it, which costs nothing on the way of the

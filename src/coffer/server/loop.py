@@ -17,7 +17,7 @@ import socket
 import termios
 from collections import OrderedDict
 
-from coffer.server.deadlines import NEVER, SESSION_SECONDS, WRITE_SECONDS, Deadlines, now
+from coffer.server.deadlines import NEVER, SESSION_SECONDS, TICKS_A_SECOND, WRITE_SECONDS, Deadlines, now
 from coffer.server.doors import PAUSE_SECONDS, Doors, reset
 
 TYPE_CHECKING = False
@@ -305,7 +305,7 @@ class Loop:
 
     def _pause_seconds(self) -> float | None:
         if self._deadlines or self._stop_at is not None:
-            return 0.125
+            return 1 / TICKS_A_SECOND
         if self._doors.opens_at is not None:
             return PAUSE_SECONDS
         return max(0.0, min(when for when, _, _ in self._timers) - self.moment)
