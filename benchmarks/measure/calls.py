@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -97,8 +98,8 @@ def _ours(size: int) -> dict[str, object]:
     box = Box(Keypair.generate(), Keypair.generate().public)
     sealed = box.seal(message, nonce)
     return {
-        "coffer seal": seconds_a_call(lambda: box.seal(message, nonce), CALLS),
-        "coffer open": seconds_a_call(lambda: box.open(sealed, nonce), CALLS),
+        "coffer seal": seconds_a_call(partial(box.seal, message, nonce), CALLS),
+        "coffer open": seconds_a_call(partial(box.open, sealed, nonce), CALLS),
     }
 
 
@@ -107,8 +108,8 @@ def _nacl(size: int) -> dict[str, object]:
     box = NaClBox(PrivateKey.generate(), PublicKey(bytes(PrivateKey.generate().public_key)))
     sealed = box.encrypt(message, nonce).ciphertext
     return {
-        "nacl seal": seconds_a_call(lambda: box.encrypt(message, nonce), CALLS),
-        "nacl open": seconds_a_call(lambda: box.decrypt(sealed, nonce), CALLS),
+        "nacl seal": seconds_a_call(partial(box.encrypt, message, nonce), CALLS),
+        "nacl open": seconds_a_call(partial(box.decrypt, sealed, nonce), CALLS),
     }
 
 
@@ -127,8 +128,8 @@ def bindings() -> list[Row]:
     given = interleave(
         {
             **_ours(64),
-            "nacl seal": seconds_a_call(lambda: crypto_box_easy_afternm(message, nonce, key), CALLS),
-            "nacl open": seconds_a_call(lambda: crypto_box_open_easy_afternm(sealed, nonce, key), CALLS),
+            "nacl seal": seconds_a_call(partial(crypto_box_easy_afternm, message, nonce, key), CALLS),
+            "nacl open": seconds_a_call(partial(crypto_box_open_easy_afternm, sealed, nonce, key), CALLS),
         },
         ROUNDS,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 
 from nacl.bindings import crypto_scalarmult_base
@@ -42,6 +43,16 @@ class Place:
                 tables.extend(f'{key} = "{value}"' for key, value in shard.items())
                 listing.write(f"secret={secret.hex()} public={public.hex()} body={codec.encode(shard).hex()}\n")
         return "\n".join([*names, *tables, ""])
+
+    def newcomers(self, lists: int, count: int) -> list[Path]:
+        """Lists of ``count`` clients each, none of them among the first thousand or in two lists."""
+        made = []
+        with self.clients.open() as listing:
+            next(islice(listing, 999, 1000))
+            for number in range(lists):
+                made.append(self.folder / f"newcomers-{number}")
+                made[-1].write_text("".join(islice(listing, count)))
+        return made
 
     def first_clients(self, count: int) -> Path:
         """A list of the first ``count`` clients only: those who fetch while the others are merely there."""

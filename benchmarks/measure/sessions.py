@@ -56,7 +56,7 @@ def cpu_a_session(server: Server, place: Place, clients: Path | None = None) -> 
 
 
 def growth(many: int) -> list[Row]:
-    """A session with many clients in the definition beside one with ten, for clients that have fetched before."""
+    """What many clients in the definition change: a session beside one with ten, a first session, load and memory."""
     with tempfile.TemporaryDirectory() as small, tempfile.TemporaryDirectory() as large:
         few, crowd = Place(Path(small), 10), Place(Path(large), many, value_letters=20)
         few_of_crowd = crowd.first_clients(10)
@@ -67,7 +67,14 @@ def growth(many: int) -> list[Row]:
             given = interleave(
                 {"few": cpu_a_session(one, few), "many": cpu_a_session(other, crowd, few_of_crowd)}, ROUNDS
             )
-    return [Row(f"session cost, {many:,} clients beside 10", ratio(given, "many", "few"), 1.05)]
+            first = [cpu_a_session(other, crowd, each)() for each in crowd.newcomers(3, SESSIONS)]
+            held, seconds = other.memory_bytes() - one.memory_bytes(), _reload_cpu(other)
+    return [
+        Row(f"session cost, {many:,} clients beside 10", ratio(given, "many", "few"), 1.05),
+        Row("first session of a client, beside later ones", median(first) / median(given["many"])),
+        Row(f"memory for {many:,} clients, MiB", held / 2**20),
+        Row(f"loading {many:,} clients, CPU seconds", seconds),
+    ]
 
 
 def loading(clients: int = 100_000) -> list[Row]:
