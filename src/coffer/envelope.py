@@ -30,6 +30,8 @@ ARMOUR_FACTOR = 1.4
 ARMOUR_BYTES = 4096
 _LAYOUT = struct.Struct(">8sQ32s32s24s")
 HEADER_BYTES = _LAYOUT.size
+_COPY_HINT = "copy it again, whole"
+_SEAL_HINT = "coffer-companion seal makes one of a definition in clear"
 
 
 class Envelope:
@@ -40,7 +42,7 @@ class Envelope:
     def __init__(self, sealed: bytes, source: str) -> None:
         """``sealed`` is header and box; ``source`` names the file in errors. Raises EnvelopeError."""
         if len(sealed) < HEADER_BYTES + 16:
-            raise EnvelopeError(f"{source}: too short for a sealed definition")
+            raise EnvelopeError(f"{source}: too short for a sealed definition", _COPY_HINT)
         magic, self.serial, self.companion, self.server, _ = _LAYOUT.unpack(sealed[:HEADER_BYTES])
         if magic != MAGIC:
             raise EnvelopeError(f"{source}: not a sealed definition of this version of coffer")
@@ -72,7 +74,8 @@ class Envelope:
         """Return the definition that this companion sealed itself. Raises EnvelopeError."""
         if self.companion != keypair.public:
             raise EnvelopeError(
-                f"{self.source}: sealed by companion {format_id(self.companion)}, which is not this key"
+                f"{self.source}: sealed by companion {format_id(self.companion)}, which is not this key",
+                "--key names the key file of that companion",
             )
         return self._open(keypair, self.server)
 
@@ -81,7 +84,7 @@ class Envelope:
         try:
             return Box(keypair, other).open(box, blake(24, b"def-non", header))
         except OpenError:
-            raise EnvelopeError(f"{self.source}: altered or damaged: it does not open") from None
+            raise EnvelopeError(f"{self.source}: altered or damaged: it does not open", _COPY_HINT) from None
 
 
 def seal(
@@ -114,16 +117,16 @@ def parse_armour(text: bytes, source: str) -> Envelope:
     """Return the envelope in ``text``: LF or CRLF and blank lines, nothing else around. Raises EnvelopeError."""
     lines = [line for line in (raw.removesuffix(b"\r") for raw in text.split(b"\n")) if line]
     if not lines:
-        raise EnvelopeError(f"{source}: empty")
+        raise EnvelopeError(f"{source}: empty", _COPY_HINT)
     if lines[0] != BEGIN:
-        raise EnvelopeError(f"{source}: not a sealed definition: it begins with {BEGIN.decode()}")
+        raise EnvelopeError(f"{source}: not a sealed definition: it begins with {BEGIN.decode()}", _SEAL_HINT)
     if lines[-1] != END:
-        raise EnvelopeError(f"{source}: cut off: a sealed definition ends with {END.decode()}")
+        raise EnvelopeError(f"{source}: cut off: a sealed definition ends with {END.decode()}", _COPY_HINT)
     letters = b"".join(lines[1:-1])
     try:
         sealed = binascii.a2b_base64(letters, strict_mode=True)
     except binascii.Error:
-        raise EnvelopeError(f"{source}: damaged: between its first and last line is no base64") from None
+        raise EnvelopeError(f"{source}: damaged: between its first and last line is no base64", _COPY_HINT) from None
     if binascii.b2a_base64(sealed, newline=False) != letters:
-        raise EnvelopeError(f"{source}: damaged: its base64 is not canonical")
+        raise EnvelopeError(f"{source}: damaged: its base64 is not canonical", _COPY_HINT)
     return Envelope(sealed, source)

@@ -71,6 +71,8 @@ def load_keypair(path: str, ask: Callable[[], bytes] | None = None) -> Keypair:
     try:
         resolved = _resolve(path)
         fd = os.open(resolved, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise KeyFileError(f"{path}: {error.strerror}", "coffer-companion keygen -o FILE makes a key file") from None
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from None
     try:

@@ -296,7 +296,8 @@ def test_a_key_file_that_others_can_read_is_refused(own_client, own_house: House
 
 
 def test_a_key_file_that_is_missing_is_named(client) -> None:
-    assert client("get", "--key", "wbe.key") == (78, "", error("wbe.key: No such file or directory"))
+    hint = "coffer-companion keygen -o FILE makes a key file"
+    assert client("get", "--key", "wbe.key") == (78, "", error("wbe.key: No such file or directory", hint))
 
 
 def test_what_is_not_given_at_all_is_asked_for(run: Run) -> None:

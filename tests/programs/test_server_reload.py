@@ -154,17 +154,19 @@ EQUAL = (
     "definition.coffer: serial 5 was served before with other contents",
     "two people sealed at once: seal again, over the newest file",
 )
+COPY = "copy it again, whole"
 BAD: dict[str, tuple[Spoil, int, str, str | None]] = {
     "missing": (lambda tower: (tower.folder / FILE).unlink(), 78, "definition.coffer: No such file or directory", None),
-    "empty": (write(b""), 3, "definition.coffer: empty", None),
+    "empty": (write(b""), 3, "definition.coffer: empty", COPY),
     "a directory": (replace(Path.mkdir), 78, "definition.coffer: not a regular file", None),
     "a FIFO": (replace(os.mkfifo), 78, "definition.coffer: not a regular file", None),
     "no armour": (
         write(numbered(2).encode()), 3,
-        "definition.coffer: not a sealed definition: it begins with -----BEGIN COFFER DEFINITION-----", None,
+        "definition.coffer: not a sealed definition: it begins with -----BEGIN COFFER DEFINITION-----",
+        "coffer-companion seal makes one of a definition in clear",
     ),
-    "cut": (cut, 3, "definition.coffer: cut off: a sealed definition ends with -----END COFFER DEFINITION-----", None),
-    "altered": (altered, 3, "definition.coffer: altered or damaged: it does not open", None),
+    "cut": (cut, 3, "definition.coffer: cut off: a sealed definition ends with -----END COFFER DEFINITION-----", COPY),
+    "altered": (altered, 3, "definition.coffer: altered or damaged: it does not open", COPY),
     "another companion": (
         sealed_by("companion", "stranger"), 3,
         "definition.coffer: sealed by companion STRANGER, whom nobody told us to trust",

@@ -151,14 +151,22 @@ def taken_run_dir(tower: Tower) -> list[str]:
 @pytest.mark.parametrize(
     ("spoil", "code", "line"),
     [
-        (lambda t: (t.folder / "server.key").unlink(), 78, "server.key: No such file or directory\n"),
+        (
+            lambda t: (t.folder / "server.key").unlink(),
+            78,
+            "server.key: No such file or directory\nhint: coffer-companion keygen -o FILE makes a key file\n",
+        ),
         (
             lambda t: (t.folder / "server.key").chmod(0o644),
             78,
             "server.key: readable by others (mode 0644)\nhint: chmod 0600 server.key\n",
         ),
         (lambda t: (t.folder / "definition.coffer").unlink(), 78, "definition.coffer: No such file or directory\n"),
-        (lambda t: (t.folder / "definition.coffer").write_bytes(b""), 3, "definition.coffer: empty\n"),
+        (
+            lambda t: (t.folder / "definition.coffer").write_bytes(b""),
+            3,
+            "definition.coffer: empty\nhint: copy it again, whole\n",
+        ),
         (
             lambda t: t.keypairs.update(companion=t.keypairs["web"]),
             3,

@@ -140,7 +140,7 @@ BRACKETS = "an IPv6 address stands in brackets: [::1]:26333"
         (
             ("--companion", "AAAA"),
             "--companion: 'AAAA': an id has 56 letters, this has 4",
-            None,
+            "coffer-companion id FILE prints it",
         ),
         (("--workers", "two"), "--workers: 'two' is not a whole number", None),
         (("--workers", "-1"), "--workers: at least 0", None),

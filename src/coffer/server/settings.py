@@ -162,7 +162,7 @@ def _companion(place: str, text: str) -> bytes:
     try:
         return parse_id(text)
     except IdError as error:
-        raise SettingsError(f"{place}: {text!r}: {error}") from None
+        raise SettingsError(f"{place}: {text!r}: {error}", "coffer-companion id FILE prints it") from None
 
 
 def _definition(place: str, path: str) -> str:
