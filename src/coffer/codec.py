@@ -83,6 +83,7 @@ class _Reader:
         self._at = 0
 
     def shard(self) -> Shard:
+        """Return the shard that the whole of the response is. Raises FrameError."""
         if len(self._response) > SHARD_LIMIT_BYTES:
             self._refuse(f"more than {SHARD_LIMIT_BYTES:,} bytes")
         values: dict[str, Value] = {}

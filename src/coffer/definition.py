@@ -1,7 +1,6 @@
 """A definition: the TOML in which an operator says who each client is and which values it gets.
 
-Not here: the sealed file that a definition travels in (``envelope``), and advice on a definition that is allowed
-(``coffer-companion check``).
+Not here: the sealed file that a definition travels in (``envelope``), and advice on one that is allowed (``lint``).
 
 Rule 1: a definition is taken whole or refused whole, with everything that is wrong in it told at once.
 Rule 2: a finding names file, table, key and reason, and never holds a value.

@@ -115,8 +115,9 @@ class _Session:
 class ServerSession(_Session):
     """The server's end of one conversation.
 
-    ``find`` is asked once, by the client's public key, and returns a handle or None. ``shard`` is that handle
-    from a proven Hello on. ``refusal`` is read when an answer is due: one of the texts of Error, or None.
+    ``find`` is asked once, by the client's public key, and returns a handle or None. From a proven Hello on,
+    ``client`` is that key, ``shard`` that handle, and ``told`` the kind of the last answer; before, they are None.
+    ``refusal`` is read when an answer is due: one of the texts of Error, or None.
     """
 
     __slots__ = ("_find", "_responder", "client", "refusal", "shard", "told")

@@ -1,7 +1,7 @@
 """The values of one client: what a key and a value may be, and how Python holds them.
 
 Not here: how a shard crosses the wire (``codec``), how an operator writes one (``definition``), what an
-environment can take of it (``client/environment``). This module is on the way of ``coffer-client run`` and
+environment can take of it (``environment``). This module is on the way of ``coffer-client run`` and
 imports nothing that Python has not loaded by then; the date types come in with the first date.
 
 Rule 1: what a key and a value may be is decided by ``fault_of`` and nowhere else.
@@ -69,25 +69,27 @@ class Shard(Mapping[str, Value]):
         raise TypeError("a Shard can neither be pickled nor copied")
 
     def text(self, key: str, default: str | None = None) -> str:
-        """Return the string at ``key``; these five raise OperatorError for another type or no value."""
+        """Return the string at ``key``, or ``default``. Raises MissingNameError, and OperatorError for another type."""
         value = self._find(key, default)
         return value if isinstance(value, str) else _refuse(key, value, "a string")
 
     def integer(self, key: str, default: int | None = None) -> int:
+        """Return the integer at ``key``, or ``default``; a boolean is none. Raises as ``text`` does."""
         value = self._find(key, default)
         return value if type(value) is int else _refuse(key, value, "an integer")
 
     def number(self, key: str, default: float | None = None) -> float:
-        """Return the integer or float at ``key``, as it stands: ``3`` stays the integer 3."""
+        """Return the integer or float at ``key``, as it stands: ``3`` stays the integer 3. Raises as ``text`` does."""
         value = self._find(key, default)
         return value if type(value) is int or type(value) is float else _refuse(key, value, "a number")
 
     def boolean(self, key: str, default: bool | None = None) -> bool:
+        """Return the boolean at ``key``, or ``default``; 0 and 1 are none. Raises as ``text`` does."""
         value = self._find(key, default)
         return value if isinstance(value, bool) else _refuse(key, value, "a boolean")
 
     def moment(self, key: str, default: datetime | date | time | None = None) -> datetime | date | time:
-        """Return the date or time at ``key``, of whichever of TOML's four kinds it is."""
+        """Return the date or time at ``key``, of whichever of TOML's four kinds it is. Raises as ``text`` does."""
         value = self._find(key, default)
         return _refuse(key, value, "a date or time") if isinstance(value, str | int | float) else value
 

@@ -21,6 +21,7 @@ FORMATS = ("text", "json")
 
 
 def add_keys(verbs: Verbs) -> None:
+    """Add the verbs that make keys."""
     verb = _add(verbs, "keygen", "keys:keygen", "make a key file; print its id")
     verb.add_argument("-o", "--output", dest="file", metavar="FILE", required=True, help="the key file to make")
     verb.add_argument("--passphrase", action="store_true", help="lock the key with a passphrase, asked for here")
@@ -42,6 +43,7 @@ def add_keys(verbs: Verbs) -> None:
 
 
 def add_sealing(verbs: Verbs) -> None:
+    """Add the verbs for a definition as a whole."""
     verb = _add(verbs, "seal", "seal:seal", "check a definition and seal it for a server")
     verb.add_argument("definition", metavar="DEFINITION", help="the definition, TOML; - reads stdin")
     verb.add_argument("-o", "--output", metavar="FILE", required=True, help="the sealed file to make or replace")
@@ -73,6 +75,7 @@ def add_sealing(verbs: Verbs) -> None:
 
 
 def add_values(verbs: Verbs) -> None:
+    """Add the verbs for single values."""
     verb = _add(verbs, "get", "values:get_value", "print one value")
     verb.add_argument("file", metavar="FILE", help="a definition, sealed or not; - reads stdin")
     verb.add_argument("name", metavar="CLIENT.KEY", help="whose value, and which")
@@ -108,6 +111,7 @@ def add_values(verbs: Verbs) -> None:
 
 
 def add_clients(verbs: Verbs) -> None:
+    """Add the verbs for clients."""
     client = _add_group(verbs, "client", "add, list or remove clients")
 
     verb = _add(client, "add", "clients:add", "add a client")
@@ -133,6 +137,7 @@ def add_clients(verbs: Verbs) -> None:
 
 
 def add_rotation(verbs: Verbs) -> None:
+    """Add the verbs that change keys."""
     rotate = _add_group(verbs, "rotate", "change a key without an outage")
 
     verb = _add(rotate, "client", "rotate:rotate_client", "give a client a new id beside the old one, until --finish")
@@ -150,6 +155,7 @@ def add_rotation(verbs: Verbs) -> None:
 
 
 def add_git(verbs: Verbs) -> None:
+    """Add the verbs for definitions side by side, above all in git."""
     verb = _add(verbs, "diff", "diff:diff", "print what changed between two definitions, values as short hashes")
     verb.add_argument("old", metavar="OLD", help="a definition, sealed or not; - reads stdin")
     verb.add_argument("new", metavar="NEW", help="another")

@@ -32,11 +32,12 @@ class Collected:
             self._values[key] = value
 
     def refuse(self, reason: str, *, key: str | None = None, line: int | None = None, hint: str | None = None) -> None:
+        """Keep what is wrong, and with which key or line."""
         column = None if line is None else 1
         self._findings.append(Finding(self._source, reason, key=key, line=line, column=column, hint=hint))
 
     def finish(self) -> dict[str, Value]:
-        """Raises DefinitionError."""
+        """Return all values. Raises DefinitionError with all that was found wrong."""
         if self._findings:
             first = self._findings[0]
             raise DefinitionError(str(first), first.hint, findings=tuple(self._findings))

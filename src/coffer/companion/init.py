@@ -73,10 +73,12 @@ class Party:
 
     @property
     def id(self) -> str:
+        """Its public key as text."""
         return format_id(self.public)
 
     @property
     def file(self) -> str:
+        """What its key file is called."""
         return f"{self.name}.key"
 
 

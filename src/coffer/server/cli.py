@@ -44,6 +44,7 @@ def main() -> int:
 
 
 def act(arguments: list[str]) -> int:
+    """Do what the command line says; return the exit code."""
     verb = arguments[0] if arguments and arguments[0] in VERBS else "serve"
     rest = arguments[1:] if arguments and arguments[0] == verb else arguments
     if verb == "reload":
@@ -93,6 +94,7 @@ def _add_reload(parser: program.Parser) -> None:
 
 
 def reload(arguments: list[str]) -> int:
+    """Have the running server take the definition anew; print its verdict."""
     from coffer.server.control import ask_reload
 
     directory = reload_parser().parse_args(arguments).run_dir or first_directory("RUNTIME_DIRECTORY")
@@ -103,6 +105,7 @@ def reload(arguments: list[str]) -> int:
 
 
 def serve(settings: Settings) -> int:
+    """Serve until told to stop; return the exit code. No port is bound before the keys are read."""
     from coffer.server.log import Log
     from coffer.server.master import Master
 
