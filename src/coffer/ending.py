@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 USAGE = 2
+SIGNALLED = 128  # and the number of the signal
 INTERRUPTED = 130
 READER_GONE = 141
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

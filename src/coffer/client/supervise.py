@@ -14,6 +14,7 @@ import os
 import signal
 import time
 
+from coffer.ending import SIGNALLED
 from coffer.errors import OperatorError
 
 from .run import PYTHONS_OWN, start
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 10.0
 # `timeout` sends a signal to its child and to the whole group, and both arrive here: one TERM, not two.
 ONE_TERM_SECONDS = 0.2
-SIGNALLED = 128
 
 # Not handed on: what cannot be held back, what stops and continues us, and what comes of our own mistakes.
 OURS = {

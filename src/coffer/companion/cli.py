@@ -15,6 +15,7 @@ from coffer.companion.arguments import add_clients, add_git, add_keys, add_rotat
 from coffer.companion.findings import refuse
 from coffer.companion.scratch import remove_left_behind
 from coffer.companion.terminal import PROGRAM, say
+from coffer.ending import SIGNALLED
 from coffer.errors import DefinitionError
 
 TYPE_CHECKING = False
@@ -68,4 +69,4 @@ def _leave_nothing_behind() -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+    sys.exit(SIGNALLED + number)

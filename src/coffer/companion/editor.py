@@ -15,6 +15,7 @@ import sys
 from functools import partial
 
 from coffer.companion.scratch import ENDING
+from coffer.ending import SIGNALLED
 from coffer.errors import OperatorError, SettingsError
 
 FALLBACKS = ("editor", "nano", "vim", "vi")
@@ -83,7 +84,7 @@ def _wait(child: subprocess.Popen[bytes]) -> int:
         typed = came.si_code > 0 and came.si_signo in (signal.SIGINT, signal.SIGQUIT)
         if came.si_signo != signal.SIGCHLD and not typed:
             _end(child)
-            sys.exit(128 + came.si_signo)
+            sys.exit(SIGNALLED + came.si_signo)
         code = child.poll()
     return code
 

@@ -17,7 +17,7 @@ import socket
 
 from coffer._core import Locker, memory_is_locked
 from coffer.ending import escape
-from coffer.errors import CofferError
+from coffer.errors import CofferError, UnreachableError
 from coffer.program import count
 from coffer.server import control, state, systemd, table
 from coffer.server.control import Verdict
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 LOOK_SECONDS = 1.0
 DRAIN_GRACE_SECONDS = 1.0
-STOPPING = Verdict("the server is stopping", None, 69)
+STOPPING = Verdict("the server is stopping", None, UnreachableError.exit_code)
 
 
 class Master:
