@@ -48,14 +48,18 @@ class House:
         return format_id(self.keypairs[name].public)
 
     @property
+    def pid(self) -> int:
+        assert self._server
+        return self._server.pid
+
+    @property
     def address(self) -> str:
         return f"coffer://{self.id('server')}@127.0.0.1:{self.port}"
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """Hold the server, its workers included: connections come about, and nothing is ever said on them."""
-        assert self._server
-        pids = [self._server.pid, *children_of(self._server.pid)]
+        pids = [self.pid, *children_of(self.pid)]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
