@@ -106,6 +106,13 @@ def test_init_keeps_keys_and_plaintext_from_git_and_from_others(companion, tmp_p
     assert (tmp_path / ".gitignore").read_text().startswith("*.pyc\n")
 
 
+def test_init_spoils_no_line_of_a_gitignore_that_ends_without_one(companion, tmp_path: Path, run: Run) -> None:
+    (tmp_path / ".gitignore").write_bytes(b"caf\xe9\n*.pyc")
+    assert companion("init", ".").code == 0
+    ignored = (tmp_path / ".gitignore").read_bytes()
+    assert ignored.startswith(b"caf\xe9\n*.pyc\n# ") and ignored.count(b"*.key\n") == 1
+
+
 def test_init_leaves_a_folder_with_keys_untouched(companion, tmp_path: Path) -> None:
     companion("keygen", "-o", "old.key")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -6,9 +6,10 @@ import os
 import shlex
 import subprocess
 
+from coffer.companion.git_files import add_lines
 from coffer.companion.keys import find_companion_key
 from coffer.companion.terminal import say
-from coffer.errors import OperatorError, SettingsError
+from coffer.errors import SettingsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def git_setup(options: Namespace) -> int:
     _git("config", "diff.coffer.textconv", shlex.join(["coffer-companion", "textconv", *flags, *_values(options)]))
     _git("config", "merge.coffer.name", "sealed definitions, by client and key")
     _git("config", "merge.coffer.driver", f"{shlex.join(['coffer-companion', 'merge', *flags])} --path %P %O %A %B")
-    _add_line(attributes, f"{options.pattern} {ATTRIBUTES}\n")
+    add_lines(attributes, f"{options.pattern} {ATTRIBUTES}\n")
     say(f"git diff, log and merge read {options.pattern} from now on, in this clone; others run git-setup in theirs")
     say(f"to keep in git: {os.path.relpath(attributes)}")
     return 0
@@ -44,14 +45,3 @@ def _git(*arguments: str) -> str:
     if done.returncode:
         raise SettingsError(f"git {arguments[0]}: {done.stderr.strip().removeprefix('fatal: ')}")
     return done.stdout.removesuffix("\n")
-
-
-def _add_line(path: str, line: str) -> None:
-    try:
-        with open(path, "a+", encoding="utf-8", errors="surrogateescape") as file:
-            file.seek(0)
-            text = file.read()
-            if line not in text.splitlines(keepends=True):
-                file.write(line if text.endswith("\n") or not text else f"\n{line}")
-    except OSError as error:
-        raise OperatorError(f"{path}: {error.strerror}") from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from coffer import definition
 from coffer._core import Keypair
+from coffer.companion.git_files import add_lines
 from coffer.companion.keys import KEY_NAME, read_id
 from coffer.companion.terminal import say
 from coffer.errors import OperatorError, SettingsError
@@ -131,7 +132,7 @@ def _make_folder(directory: str, text: str, made: list[Party]) -> None:
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
         _check_free(directory)
-        _ignore(os.path.join(directory, IGNORED))
+        add_lines(os.path.join(directory, IGNORED), _IGNORES)
         _make_definition(os.path.join(directory, DEFINITION), text)
     except OSError as error:
         raise OperatorError(f"{error.filename}: {error.strerror}") from None
@@ -146,14 +147,6 @@ def _check_free(directory: str) -> None:
             raise OperatorError(
                 f"{os.path.join(directory, found)}: there already; nothing was touched", "choose another folder"
             )
-
-
-def _ignore(path: str) -> None:
-    """Add to what git ignores, so that ``init`` works in a repository that is there already."""
-    with open(path, "a+", encoding="utf-8", errors="replace") as file:
-        file.seek(0)
-        if _IGNORES not in file.read():
-            file.write(_IGNORES)
 
 
 def _make_definition(path: str, text: str) -> None:
