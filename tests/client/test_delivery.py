@@ -47,7 +47,7 @@ def test_a_name_that_only_or_require_asks_for_must_be_there() -> None:
         with pytest.raises(MissingNameError) as caught:
             prepare(SHARD, given(flag, "PORT,DB_URI"))
         assert str(caught.value) == "no value named 'DB_URI'"
-        assert caught.value.hint == "this client has DB_URL"
+        assert caught.value.hint == "did you mean DB_URL?"
 
 
 def test_what_is_required_does_not_narrow_what_is_handed_over() -> None:

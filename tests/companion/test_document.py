@@ -125,7 +125,7 @@ def test_a_text_without_a_last_line_end_gets_one_before_anything_is_added() -> N
     [
         (lambda each: each.set("wbe", "A", 1), "no client named wbe", "did you mean web?"),
         (lambda each: each.unset("web", "AA"), "web has no value named AA", "did you mean A?"),
-        (lambda each: each.unset("db", "A"), "db has no value named A", "its values: none"),
+        (lambda each: each.unset("db", "A"), "db has no value named A", "values: none"),
         (lambda each: each.remove_client("zzz"), "no client named zzz", "clients: db, web, api"),
     ],
 )

@@ -58,7 +58,7 @@ def test_what_is_required_and_missing_starts_nothing(client, tmp_path: Path) -> 
         assert client("run", flag, "PORT,PASWORD", "--", "touch", "started") == (
             125,
             "",
-            error("no value named 'PASWORD'", "this client has PASSWORD"),
+            error("no value named 'PASWORD'", "did you mean PASSWORD?"),
         )
     assert not (tmp_path / "started").exists()
 

@@ -188,7 +188,7 @@ def test_values_are_taken_away_all_or_none(companion, web, tmp_path: Path) -> No
     assert companion("unset", FILE, "web.PORT", "web.PROT") == (
         1,
         "",
-        "coffer-companion: error: web has no value named PROT\nhint: its values: PASSWORD\n",
+        "coffer-companion: error: web has no value named PROT\nhint: values: PASSWORD\n",
     )
     assert companion("unset", FILE, "web.PORT") == (0, "", sealed_line(tmp_path, "1 client, 1 value", 2))
 
@@ -204,7 +204,7 @@ def test_get_prints_a_value_as_it_is_and_on_a_terminal_ends_the_line(web, compan
     ("name", "err"),
     [
         ("web.PASWORD", "web has no value named PASWORD\nhint: did you mean PASSWORD?\n"),
-        ("web.X", "web has no value named X\nhint: its values: PASSWORD, PORT\n"),
+        ("web.X", "web has no value named X\nhint: values: PASSWORD, PORT\n"),
         ("wbe.X", "no client named wbe\nhint: did you mean web?\n"),
     ],
 )

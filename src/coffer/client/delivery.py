@@ -52,12 +52,10 @@ def select(shard: Shard, only: list[str], require: list[str]) -> dict[str, str]:
 
 
 def missing(name: str, shard: Mapping[str, object]) -> MissingNameError:
-    """Return the error for a name that is not there; it shows the nearest names of the caller's own."""
-    from difflib import get_close_matches
+    """Return the error for a name that is not there; it shows names of the caller's own, which it may know."""
+    from coffer.names import near
 
-    near = get_close_matches(name, shard, n=3)
-    hint = f"this client has {', '.join(near)}" if near else f"none of this client's {len(shard)} is named like it"
-    return MissingNameError(f"no value named {name!r}", hint)
+    return MissingNameError(f"no value named {name!r}", near(name, shard, "values"))
 
 
 def _names(lists: list[str]) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from coffer.companion.names import near
 from coffer.companion.reading import name
 from coffer.companion.sealed import load_any
 from coffer.errors import MissingNameError
+from coffer.names import near
 from coffer.program import count, escape
 
 TYPE_CHECKING = False

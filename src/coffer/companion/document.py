@@ -14,9 +14,9 @@ from __future__ import annotations
 import tomli
 
 from coffer.companion.id_list import add_id, drop_id, format_ids
-from coffer.companion.names import near
 from coffer.definition import CLIENTS
 from coffer.errors import MissingNameError
+from coffer.names import near
 from coffer.places import statements, value_span
 from coffer.toml import format_key, format_literal
 
@@ -70,7 +70,7 @@ class Document:
         """Take a value from a client. Raises MissingNameError if it has none of that name."""
         values = self.values(client)
         if key not in values:
-            raise MissingNameError(f"{client} has no value named {key}", near(key, values, "its values"))
+            raise MissingNameError(f"{client} has no value named {key}", near(key, values, "values"))
         self._drop(client, key)
 
     def add_client(self, client: str, ids: list[str]) -> None:

@@ -13,13 +13,13 @@ import sys
 import tomli
 
 from coffer.companion.findings import write_text
-from coffer.companion.names import near, split
 from coffer.companion.reading import STDIN, name, read
 from coffer.companion.sealed import load, load_any
 from coffer.companion.terminal import say
 from coffer.errors import MissingNameError, OperatorError
 from coffer.lint import Advice, lint
 from coffer.message import SHARD_LIMIT_BYTES
+from coffer.names import near, split
 from coffer.program import count
 from coffer.prompt import ask_hidden
 from coffer.shard import format_value, kind_of
@@ -75,7 +75,7 @@ def get_value(options: Namespace) -> int:
         raise MissingNameError(f"no client named {client}", near(client, clients, "clients"))
     shard = clients[client].shard
     if key not in shard:
-        raise MissingNameError(f"{client} has no value named {key}", near(key, shard, "its values"))
+        raise MissingNameError(f"{client} has no value named {key}", near(key, shard, "values"))
     sys.stdout.buffer.write((format_value(shard[key]) + ("\n" if sys.stdout.isatty() else "")).encode())
     return 0
 

@@ -22,7 +22,7 @@ def split(name: str) -> tuple[str, str]:
 
 
 def near(name: str, names: Collection[str], what: str) -> str:
-    """Return a hint: the names closest to ``name``, or all of them if they are few."""
+    """Return a hint: the names closest to ``name``, or all of them if they are few. ``what`` is a plural."""
     close = get_close_matches(name, names, n=3)
     if close:
         return f"did you mean {' or '.join(close)}?"
