@@ -155,7 +155,7 @@ def test_giving_up_leaves_the_old_file(web, environment, memory, tmp_path: Path)
     ("script", "err"),
     [
         ("exit 3", "{editor}: ended with exit code 3; nothing was changed\n"),
-        ("kill -SEGV $$", "{editor}: ended with signal 11; nothing was changed\n"),
+        ("kill -ABRT $$", "{editor}: ended with signal 6; nothing was changed\n"),
         ('rm "$1"', "definition.toml: No such file or directory after the editor; nothing was changed\n"),
     ],
 )
