@@ -137,6 +137,7 @@ def test_a_term_to_the_whole_group_is_one_and_kills_nothing(watch) -> None:
     assert watched.process.poll() is None
 
 
+@pytest.mark.plain
 def test_the_command_has_the_signals_that_we_were_started_with(watch, own_house: House) -> None:
     assert watch(child=("sh", "-c", "cat /proc/self/status > status")).process.wait(15) == 0
     status = dict(line.split(":\t", 1) for line in (own_house.folder / "status").read_text().splitlines())
