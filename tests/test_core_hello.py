@@ -5,6 +5,11 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +40,30 @@ def test_a_box_opens_at_the_other_end_and_is_libsodium_s(message: bytes, nonce: 
     sealed = Box(here, there).seal(message, nonce)
     assert bindings.crypto_box_open(sealed, nonce, here.public, secret) == message
     assert Box(here, there).open(bindings.crypto_box(message, nonce, here.public, secret), nonce) == message
+
+
+def test_a_box_of_any_length_is_libsodium_s_to_the_byte() -> None:
+    """Every length around the strides in which the core makes the stream, and the longest that a frame can hold."""
+    nonce, text = os.urandom(24), os.urandom(65_279)
+    box, shared = Box(C, KEYS["S"]), bindings.crypto_box_beforenm(KEYS["S"], KEYS["c"])
+    for length in (*range(1700), 4096, 16_384, 65_278, 65_279):
+        sealed = box.seal(text[:length], nonce)
+        assert sealed == bindings.crypto_box_easy_afternm(text[:length], nonce, shared)
+        assert box.open(sealed, nonce) == text[:length]
+
+
+@pytest.mark.plain
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="only an x86_64 has AVX2")
+@pytest.mark.skipif(not shutil.which("qemu-x86_64"), reason="qemu-x86_64 is missing: it is in qemu-user")
+def test_a_processor_without_avx2_makes_the_same_boxes() -> None:
+    """There the stream is made in other strides; that it is libsodium's is what importing the core checks."""
+    program = (
+        "from coffer._core import Box; from known import KEYS, keypair;"
+        "print(Box(keypair('c'), KEYS['S']).seal(bytes(range(256)) * 9, bytes(24)).hex())"
+    )
+    old = ["qemu-x86_64", "-cpu", "Nehalem", sys.executable, "-c", program]
+    done = subprocess.run(old, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == Box(C, KEYS["S"]).seal(bytes(range(256)) * 9, bytes(24)).hex()
 
 
 def test_a_box_that_does_not_open_says_the_same_for_every_reason() -> None:

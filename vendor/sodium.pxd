@@ -1,6 +1,8 @@
 # The part of libsodium that coffer calls, in the order of its headers. Names lead straight to
 # https://doc.libsodium.org: one name, one page.
 
+from libc.stdint cimport uint64_t
+
 cdef extern from "sodium/core.h" nogil:
     int sodium_init()
 
@@ -15,8 +17,10 @@ cdef extern from "sodium/crypto_box.h" nogil:
     int crypto_box_beforenm(unsigned char *k, const unsigned char *pk, const unsigned char *sk)
     int crypto_box_easy_afternm(unsigned char *c, const unsigned char *m, unsigned long long mlen,
                                 const unsigned char *n, const unsigned char *k)
-    int crypto_box_open_easy_afternm(unsigned char *m, const unsigned char *c, unsigned long long clen,
-                                     const unsigned char *n, const unsigned char *k)
+
+cdef extern from "sodium/crypto_core_hsalsa20.h" nogil:
+    int crypto_core_hsalsa20(unsigned char *out, const unsigned char *input, const unsigned char *k,
+                             const unsigned char *c)
 
 cdef extern from "sodium/crypto_generichash_blake2b.h" nogil:
     enum:
@@ -24,6 +28,12 @@ cdef extern from "sodium/crypto_generichash_blake2b.h" nogil:
     int crypto_generichash_blake2b_salt_personal(
         unsigned char *out, size_t outlen, const unsigned char *input, unsigned long long inlen,
         const unsigned char *key, size_t keylen, const unsigned char *salt, const unsigned char *personal)
+
+cdef extern from "sodium/crypto_onetimeauth.h" nogil:
+    int crypto_onetimeauth(unsigned char *out, const unsigned char *input, unsigned long long inlen,
+                           const unsigned char *k)
+    int crypto_onetimeauth_verify(const unsigned char *h, const unsigned char *input, unsigned long long inlen,
+                                  const unsigned char *k)
 
 cdef extern from "sodium/crypto_pwhash_argon2id.h" nogil:
     enum:
@@ -36,16 +46,6 @@ cdef extern from "sodium/crypto_pwhash_argon2id.h" nogil:
 cdef extern from "sodium/crypto_scalarmult.h" nogil:
     int crypto_scalarmult_base(unsigned char *q, const unsigned char *n)
 
-cdef extern from "sodium/crypto_secretbox.h" nogil:
-    enum:
-        crypto_secretbox_KEYBYTES
-        crypto_secretbox_NONCEBYTES
-        crypto_secretbox_MACBYTES
-    int crypto_secretbox_easy(unsigned char *c, const unsigned char *m, unsigned long long mlen,
-                              const unsigned char *n, const unsigned char *k)
-    int crypto_secretbox_open_easy(unsigned char *m, const unsigned char *c, unsigned long long clen,
-                                   const unsigned char *n, const unsigned char *k)
-
 cdef extern from "sodium/crypto_shorthash.h" nogil:
     enum:
         crypto_shorthash_BYTES
@@ -53,8 +53,15 @@ cdef extern from "sodium/crypto_shorthash.h" nogil:
     int crypto_shorthash(unsigned char *out, const unsigned char *input, unsigned long long inlen,
                          const unsigned char *k)
 
+cdef extern from "sodium/crypto_stream_salsa20.h" nogil:
+    int crypto_stream_salsa20_xor_ic(unsigned char *c, const unsigned char *m, unsigned long long mlen,
+                                     const unsigned char *n, uint64_t ic, const unsigned char *k)
+
 cdef extern from "sodium/randombytes.h" nogil:
     void randombytes_buf(void *buf, size_t size)
+
+cdef extern from "sodium/runtime.h" nogil:
+    int sodium_runtime_has_avx2()
 
 cdef extern from "sodium/utils.h" nogil:
     enum:

@@ -351,7 +351,7 @@ cdef class Keypair:
             raise KeyFileError(f"{where}: the key is locked with a passphrase, which is not asked for here")
         memset(nonce, 0, NONCE)
         key = _stretch(ask(), locked + 8, passes, kib)
-        if crypto_secretbox_open_easy(self._secret.data, locked + 8 + PW_SALT, MAC + KEY, nonce, key.data) != 0:
+        if not _box_opens(self._secret.data, locked + 8 + PW_SALT, MAC + KEY, nonce, key.data):
             raise KeyFileError(f"{where}: the passphrase does not open this key")
         return 0
 
@@ -383,9 +383,7 @@ cdef class Keypair:
         _put_u32(locked + 4, PW_KIB)
         randombytes_buf(locked + 8, PW_SALT)
         cdef _Guarded key = _stretch(passphrase, locked + 8, PW_PASSES, PW_KIB)
-        if crypto_secretbox_easy(locked + 8 + PW_SALT, self._secret.data, KEY, nonce, key.data) != 0:
-            raise RuntimeError("libsodium: secretbox failed")
-        return 0
+        return _seal_box(locked + 8 + PW_SALT, self._secret.data, KEY, nonce, key.data)
 
     def relock(self):
         """Lock the memory again: locks do not survive a fork."""
@@ -475,9 +473,76 @@ cdef int _decode_base64(unsigned char *out, size_t size, const unsigned char *te
 
 # ---- boxes
 
+cdef enum:
+    BLOCK = 64                  # what Salsa20 makes of its stream at once
+    WIDE = 512                  # what libsodium makes with AVX2, in the time of one block and a quarter
+
+cdef size_t _stride = BLOCK
+
+
 cdef inline void _nonce(unsigned char *nonce, int kind) noexcept:
     memset(nonce, 0, NONCE)
     nonce[0] = <unsigned char> kind
+
+
+cdef int _stream(unsigned char *mac_key, unsigned char *out, const unsigned char *data, size_t length,
+                 const unsigned char *nonce, const unsigned char *key) except -1:
+    """XSalsa20: the first 32 bytes of the stream to ``mac_key``, and ``data`` under the rest of it to ``out``.
+
+    Whole strides are made and the last one's end is thrown away: asked for less, libsodium goes block by block.
+    """
+    cdef unsigned char subkey[KEY]
+    cdef unsigned char stride[WIDE]
+    cdef size_t first = min(length, _stride - KEY)
+    cdef size_t whole = (length - first) & ~(_stride - 1)
+    cdef size_t rest = length - first - whole
+    cdef bint failed = crypto_core_hsalsa20(subkey, nonce, key, NULL) != 0
+    nonce += NONCE - 8
+    memset(stride, 0, _stride)
+    memcpy(stride + KEY, data, first)
+    failed |= crypto_stream_salsa20_xor_ic(stride, stride, _stride, nonce, 0, subkey) != 0
+    memcpy(mac_key, stride, KEY)
+    memcpy(out, stride + KEY, first)
+    if whole:
+        failed |= crypto_stream_salsa20_xor_ic(out + first, data + first, whole, nonce, _stride // BLOCK, subkey) != 0
+    if rest:
+        memcpy(stride, data + first + whole, rest)
+        failed |= crypto_stream_salsa20_xor_ic(stride, stride, _stride, nonce, (_stride + whole) // BLOCK, subkey) != 0
+        memcpy(out + first + whole, stride, rest)
+    sodium_memzero(subkey, sizeof(subkey))
+    sodium_memzero(stride, _stride)
+    if failed:
+        raise RuntimeError("libsodium: XSalsa20 failed")
+    return 0
+
+
+cdef int _seal_box(unsigned char *sealed, const unsigned char *message, size_t length,
+                   const unsigned char *nonce, const unsigned char *key) except -1:
+    """Put the MAC and the ciphertext, 16 bytes more than the message, to ``sealed``, which overlaps nothing.
+
+    These are the bytes of crypto_box_easy_afternm, and of crypto_secretbox_easy, which is the same; the parts are
+    libsodium's too. It is put together here because that takes half its time for a block or two, and two thirds
+    for a kilobyte: ``_stream`` says why.
+    """
+    cdef unsigned char mac_key[KEY]
+    _stream(mac_key, sealed + MAC, message, length, nonce, key)
+    cdef int failed = crypto_onetimeauth(sealed, sealed + MAC, length, mac_key)
+    sodium_memzero(mac_key, sizeof(mac_key))
+    if failed != 0:
+        raise RuntimeError("libsodium: Poly1305 failed")
+    return 0
+
+
+cdef bint _box_opens(unsigned char *message, const unsigned char *sealed, size_t length,
+                     const unsigned char *nonce, const unsigned char *key) except -1:
+    """Put what is in a box of at least 16 bytes to ``message``; False, and zeros there, when it does not open."""
+    cdef unsigned char mac_key[KEY]
+    _stream(mac_key, message, sealed + MAC, length - MAC, nonce, key)
+    cdef bint opens = crypto_onetimeauth_verify(sealed, sealed + MAC, length - MAC, mac_key) == 0
+    sodium_memzero(mac_key, sizeof(mac_key))
+    if not opens:
+        sodium_memzero(message, length - MAC)
+    return opens
 
 
 @cython.final
@@ -503,9 +568,7 @@ cdef class Box:
         if len(nonce) != NONCE:
             raise ValueError("a nonce has 24 bytes")
         cdef bytes sealed = PyBytes_FromStringAndSize(NULL, MAC + len(message))
-        if crypto_box_easy_afternm(<unsigned char *> PyBytes_AS_STRING(sealed), message, len(message), nonce,
-                                   self._shared.data) != 0:
-            raise RuntimeError("libsodium: crypto_box failed")
+        _seal_box(<unsigned char *> PyBytes_AS_STRING(sealed), message, len(message), nonce, self._shared.data)
         return sealed
 
     def open(self, bytes sealed not None, bytes nonce not None):
@@ -515,8 +578,7 @@ cdef class Box:
         if len(sealed) < MAC:
             raise OpenError("the box does not open")
         cdef bytes message = PyBytes_FromStringAndSize(NULL, len(sealed) - MAC)
-        if crypto_box_open_easy_afternm(<unsigned char *> PyBytes_AS_STRING(message), sealed, len(sealed),
-                                        nonce, self._shared.data) != 0:
+        if not _box_opens(<unsigned char *> PyBytes_AS_STRING(message), sealed, len(sealed), nonce, self._shared.data):
             raise OpenError("the box does not open")
         return message
 
@@ -617,8 +679,7 @@ cdef class _Channel:
         if lead_length:
             memcpy(out + HEADER, lead, lead_length)
         _nonce(nonce, kind)
-        if crypto_box_easy_afternm(out + HEADER + lead_length, body, length, nonce, key) != 0:
-            raise RuntimeError("libsodium: crypto_box failed")
+        _seal_box(out + HEADER + lead_length, body, length, nonce, key)
         return frame
 
     cdef bytes _open(self, const unsigned char *key, int kind, const unsigned char *sealed, size_t length):
@@ -628,8 +689,7 @@ cdef class _Channel:
             raise OpenError("the box does not open")
         cdef bytes body = PyBytes_FromStringAndSize(NULL, length - MAC)
         _nonce(nonce, kind)
-        if crypto_box_open_easy_afternm(<unsigned char *> PyBytes_AS_STRING(body), sealed, length, nonce,
-                                        key) != 0:
+        if not _box_opens(<unsigned char *> PyBytes_AS_STRING(body), sealed, length, nonce, key):
             raise OpenError("the box does not open")
         if kind == OK_GET or kind == ERROR:
             return _unpad(body)
@@ -695,12 +755,9 @@ cdef class ClientChannel(_Channel):
         memcpy(ephemeral, PyBytes_AS_STRING(self._ephemeral.public), KEY)
         memcpy(inside, PyBytes_AS_STRING(self.client), KEY)
         _hello_nonce(nonce, INNER, ephemeral, self._secrets.server, inside, KEY)
-        if crypto_box_easy_afternm(inside + KEY, inside, KEY, nonce, self._secrets.dh_static) != 0:
-            raise RuntimeError("libsodium: crypto_box failed")
+        _seal_box(inside + KEY, inside, KEY, nonce, self._secrets.dh_static)
         _hello_nonce(nonce, OUTER, ephemeral, self._secrets.server, inside, 0)
-        if crypto_box_easy_afternm(ephemeral + KEY, inside, sizeof(inside), nonce,
-                                   self._secrets.dh_hello) != 0:
-            raise RuntimeError("libsodium: crypto_box failed")
+        _seal_box(ephemeral + KEY, inside, sizeof(inside), nonce, self._secrets.dh_hello)
         return 0
 
     @property
@@ -856,8 +913,7 @@ cdef class Responder:
             if crypto_box_beforenm(secrets.dh_hello, ephemeral, keypair._secret.data) != 0:
                 break
             _hello_nonce(nonce, OUTER, ephemeral, secrets.server, inside, 0)
-            if crypto_box_open_easy_afternm(inside, ephemeral + KEY, HELLO_BODY - KEY, nonce,
-                                            secrets.dh_hello) == 0:
+            if _box_opens(inside, ephemeral + KEY, HELLO_BODY - KEY, nonce, secrets.dh_hello):
                 return which
         sodium_stackzero(STACK)
         raise OpenError("Hello: the outer box does not open")
@@ -878,10 +934,10 @@ cdef class Responder:
 
 
 cdef bint _inner_opens(const unsigned char *inside, const unsigned char *nonce,
-                       const unsigned char *key) noexcept:
+                       const unsigned char *key) except -1:
     """Whether the box after C opens under ``key`` to the same C."""
     cdef unsigned char client[KEY]
-    if crypto_box_open_easy_afternm(client, inside + KEY, MAC + KEY, nonce, key) != 0:
+    if not _box_opens(client, inside + KEY, MAC + KEY, nonce, key):
         return False
     return sodium_memcmp(client, inside, KEY) == 0
 
@@ -1069,9 +1125,7 @@ cdef class TableWriter:
         cdef unsigned char nonce[NONCE]
         cdef bytes sealed = PyBytes_FromStringAndSize(NULL, MAC + len(response))
         _blob_nonce(nonce, self._head.salt, self._head.shards)
-        if crypto_secretbox_easy(<unsigned char *> PyBytes_AS_STRING(sealed), response, len(response), nonce,
-                                 self._locker._key.data) != 0:
-            raise RuntimeError("libsodium: secretbox failed")
+        _seal_box(<unsigned char *> PyBytes_AS_STRING(sealed), response, len(response), nonce, self._locker._key.data)
         return sealed
 
     def write(self, int fd):
@@ -1224,8 +1278,7 @@ cdef class Table:
                 or row.blob > self._head.blobs_bytes or row.blob_bytes > self._head.blobs_bytes - row.blob):
             raise ValueError("not a table")
         _blob_nonce(nonce, self._head.salt, index)
-        if crypto_secretbox_open_easy(into, self._blobs + row.blob, row.blob_bytes, nonce,
-                                      self._locker._key.data) != 0:
+        if not _box_opens(into, self._blobs + row.blob, row.blob_bytes, nonce, self._locker._key.data):
             raise ValueError("the table was not sealed under this locker")
         return row.blob_bytes - MAC
 
@@ -1262,32 +1315,33 @@ LIBSODIUM_VERSION = sodium_version_string().decode()
 
 cdef int _start() except -1:
     """sodium_init, the version the header promised, and one known answer through X25519, the box and BLAKE2b."""
-    global _slab
+    global _slab, _stride
     if sodium_init() < 0:
         raise ImportError("libsodium does not start")
     if tuple(int(part) for part in LIBSODIUM_VERSION.split(".")[:3]) < (1, 0, 18):
         raise ImportError(f"libsodium 1.0.18 or later is needed, this is {LIBSODIUM_VERSION}")
     if (crypto_box_PUBLICKEYBYTES != KEY or crypto_box_SECRETKEYBYTES != KEY or crypto_box_BEFORENMBYTES != KEY
             or crypto_box_NONCEBYTES != NONCE or crypto_box_MACBYTES != MAC
-            or crypto_secretbox_KEYBYTES != KEY or crypto_secretbox_NONCEBYTES != NONCE
-            or crypto_secretbox_MACBYTES != MAC or crypto_pwhash_argon2id_SALTBYTES != PW_SALT
-            or crypto_shorthash_BYTES != 8):
+            or crypto_pwhash_argon2id_SALTBYTES != PW_SALT or crypto_shorthash_BYTES != 8):
         raise ImportError("libsodium has other sizes than coffer's protocol")
     _slab = _Slab()
-    cdef unsigned char ones[KEY]
+    _stride = WIDE if sodium_runtime_has_avx2() else BLOCK
+    cdef unsigned char ones[2 * WIDE + 1]   # the first, the whole and the rest of ``_stream``
     cdef unsigned char public[KEY]
     cdef unsigned char shared[KEY]
-    cdef unsigned char sealed[MAC + KEY]
+    cdef unsigned char sealed[MAC + 2 * WIDE + 1]
+    cdef unsigned char theirs[MAC + 2 * WIDE + 1]
     cdef unsigned char digest[MAC]
-    memset(ones, 1, KEY)
+    memset(ones, 1, sizeof(ones))
     if (crypto_scalarmult_base(public, ones) != 0 or crypto_box_beforenm(shared, public, ones) != 0
-            or crypto_box_easy_afternm(sealed, ones, KEY, ones, shared) != 0):
+            or crypto_box_easy_afternm(theirs, ones, sizeof(ones), ones, shared) != 0):
         raise ImportError("libsodium fails")
+    _seal_box(sealed, ones, sizeof(ones), ones, shared)
     _blake(digest, MAC, KEYS, sealed, sizeof(sealed), shared)
-    if digest[:MAC] != KNOWN_ANSWER:
+    if memcmp(sealed, theirs, sizeof(sealed)) != 0 or digest[:MAC] != KNOWN_ANSWER:
         raise ImportError("libsodium gives a wrong answer: it is broken, or not libsodium")
     return 0
 
 
-cdef bytes KNOWN_ANSWER = bytes.fromhex("a68a5826808438c3d2f7c611c3ba46c0")
+cdef bytes KNOWN_ANSWER = bytes.fromhex("434a89eae170d27b612084e91433809c")
 _start()

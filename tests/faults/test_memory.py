@@ -21,6 +21,8 @@ SESSIONS = sized(3000, 30_000)
 REST_SECONDS = 1.0
 WATCHED = 3
 
+# A sanitizer keeps freed memory for a while, and has maps of terabytes of its own.
+pytestmark = pytest.mark.plain
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root reads the memory of a process that is not dumpable"
 )
