@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import shutil
 import subprocess
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -97,10 +98,11 @@ def test_a_name_that_shells_keep_is_refused(name: str) -> None:
 
 def test_every_other_name_that_bash_sets_can_be_set() -> None:
     """bash itself says which names it starts with; those that refuse or change a value must be on our list."""
-    done = subprocess.run(["bash", "-c", "compgen -v"], stdout=-1, check=True, text=True)
+    bare = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(["bash", "-c", "compgen -v"], stdout=-1, check=True, text=True, env=bare)
     for name in sorted({*done.stdout.split(), "RANDOM", "SRANDOM", "LINENO", "HISTCMD", "COMP_WORDBREAKS"}):
         script = f'export {name}=x; [ "$(printenv {name})" = x ]'
-        kept = subprocess.run(["bash", "-c", script], stderr=-3, check=False).returncode == 0
+        kept = subprocess.run(["bash", "-c", script], stderr=-3, check=False, env=bare).returncode == 0
         assert kept or name in SHELL_NAMES or is_reserved(name), name
 
 

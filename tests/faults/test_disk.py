@@ -40,6 +40,7 @@ def test_no_file_of_a_server_holds_a_value_or_another_key(fleet: Fleet) -> None:
     assert list(needles(fleet).find(fleet.key.read_bytes(), "the key file")), "the look finds what is there"
 
 
+@pytest.mark.plain  # the environment is nearly empty, without the sanitizers' runtime too
 @pytest.mark.skipif(shutil.which("strace") is None, reason="without strace nobody sees which files are opened")
 @pytest.mark.parametrize("verb", [["get", "password"], ["run", "--", "true"], ["ping"]], ids=lambda verb: verb[0])
 def test_a_client_writes_no_file(fleet: Fleet, verb: list[str]) -> None:

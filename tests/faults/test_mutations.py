@@ -95,5 +95,6 @@ def test_no_frame_that_no_client_sends_does_harm(fleet: Fleet) -> None:
                 resident = resident_kib(pids)
         assert server.pids == pids, f"seed {seed}: {server.log}"
         server.check_sound()
-        assert resident_kib(pids) - resident <= GROWTH_KIB, f"seed {seed}"
+        # A sanitizer keeps what was freed for a while.
+        assert "COFFER_SANITIZED" in os.environ or resident_kib(pids) - resident <= GROWTH_KIB, f"seed {seed}"
     assert answered >= streams * LEAST_ANSWERED, "many got past Hello, or the states behind it were never met"

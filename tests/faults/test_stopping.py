@@ -92,6 +92,7 @@ def lie(**settings: str) -> dict[str, str]:
     return lying
 
 
+@pytest.mark.plain  # libfaketime comes to a process in the sanitizers' place
 @needs_faketime
 @pytest.mark.parametrize("offset", ["+10y", "-10y"])
 def test_clocks_ten_years_off_change_nothing(fleet: Fleet, programs: Path, offset: str) -> None:
@@ -101,6 +102,7 @@ def test_clocks_ten_years_off_change_nothing(fleet: Fleet, programs: Path, offse
         server.check_sound()
 
 
+@pytest.mark.plain  # libfaketime comes to a process in the sanitizers' place
 @needs_faketime
 def test_a_calendar_that_jumps_under_load_changes_nothing(fleet: Fleet, programs: Path) -> None:
     calendar = fleet.folder / "calendar"

@@ -240,6 +240,7 @@ def test_a_start_that_fails_is_never_ready(tower: Tower, tmp_path: Path) -> None
 # ---- what others can read
 
 
+@pytest.mark.plain  # under a sanitizer mlock does nothing
 def test_every_process_is_kept_out_of_core_dumps_and_from_privileges(tower: Tower) -> None:
     tower.open("--workers", "2")
     assert tower.process
@@ -255,6 +256,7 @@ def test_every_process_is_kept_out_of_core_dumps_and_from_privileges(tower: Towe
     assert "memory could be locked" not in tower.read_log()
 
 
+@pytest.mark.plain
 @pytest.mark.skipif(os.geteuid() == 0 and not os.path.exists("/usr/bin/setpriv"), reason="needs setpriv")
 def test_a_low_limit_of_locked_memory_is_one_clear_warning(tower: Tower) -> None:
     limit = ["prlimit", "--memlock=65536:65536"]

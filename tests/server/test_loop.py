@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import selectors
 import socket
@@ -174,7 +175,8 @@ def test_out_of_descriptors_connections_are_shed_and_the_next_is_served() -> Non
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Running() as running:
         socks = [socket.socket() for _ in range(12)]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (socks[-1].fileno() + 4, hard))
+        taken = take_descriptors_up_to(socks[-1].fileno())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (taken[-1] + 4, hard))
         try:
             for sock in socks:
                 sock.settimeout(3)
@@ -188,6 +190,16 @@ def test_out_of_descriptors_connections_are_shed_and_the_next_is_served() -> Non
         assert is_served(running.connect())
         for sock in socks:
             sock.close()
+        for fd in taken:
+            os.close(fd)
+
+
+def take_descriptors_up_to(number: int) -> list[int]:
+    """Take the free descriptors below ``number`` and one above, so that only those above the last are left."""
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    while taken[-1] < number:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+    return taken
 
 
 def test_a_listener_that_is_none_is_our_own_mistake_and_crashes() -> None:
