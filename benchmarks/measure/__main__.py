@@ -1,6 +1,6 @@
 """``python -m benchmarks.measure [quick]``: every figure in one run, into benchmarks/RESULTS.md.
 
-``quick`` leaves out the definition of a million clients and the peers, which take most of the time.
+``quick`` leaves out growth and the peers, which take most of the time, and writes nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from benchmarks.conftest import write_key
 from benchmarks.measure import calls, peers, sessions
 from benchmarks.measure.place import Place
 from benchmarks.measure.plots import bars
-from benchmarks.measure.report import Row, machine, table
+from benchmarks.measure.report import Grid, Row, machine, markdown
 from benchmarks.measure.servers import coffer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 PLOTS = Path(__file__).parents[1] / "plots"
@@ -34,16 +34,19 @@ def start_up() -> list[Row]:
             return calls.start_up(f"coffer://{place.server}@{server.address}", place.client_key)
 
 
-PARTS: dict[str, Callable[[], list[Row]]] = {
+SIZES, WIDTHS = "By the size of a shard", "By sessions at once"
+PEERS = "Beside what people would pick instead"
+PARTS: dict[str, Callable[[], Sequence[Row | Grid]]] = {
     "Single calls": lambda: [*calls.frames(), *calls.boxes(), *calls.bindings()],
     "Starting a program": start_up,
     "Sessions": lambda: [*sessions.against_limit(), *sessions.idle()],
     "Loading": sessions.loading,
 }
-PEERS = "Beside what people would pick instead"
-LONG_PARTS: dict[str, Callable[[], list[Row]]] = {
-    "A million clients": lambda: sessions.growth(1_000_000),
+LONG_PARTS: dict[str, Callable[[], Sequence[Row | Grid]]] = {
+    SIZES: lambda: [sessions.sizes()],
+    WIDTHS: lambda: [sessions.widths()],
     PEERS: peers.compare,
+    "By clients in the definition": sessions.growth,
 }
 
 
@@ -51,25 +54,27 @@ def main(quick: bool) -> None:
     """Measure, print as it goes, and write the results unless it was quick."""
     parts = PARTS if quick else {**PARTS, **LONG_PARTS}
     text = f"Measured on {time.strftime('%Y-%m-%d')} by `make measure`, in one run.\n\nMachine: {machine()}.\n"
-    measured: dict[str, list[Row]] = {}
+    measured: dict[str, Sequence[Row | Grid]] = {}
     for name, part in parts.items():
-        rows = measured[name] = part()
-        text += f"\n## {name}\n\n{table(rows)}"
-        print(f"\n## {name}\n\n{table(rows)}", flush=True)
+        figures = measured[name] = part()
+        text += f"\n## {name}\n\n{markdown(figures)}"
+        print(f"\n## {name}\n\n{markdown(figures)}", flush=True)
     if not quick:
         before, mark, after = RESULTS.read_text().partition("<!-- measured -->\n")
         _, end, after = after.partition("<!-- /measured -->\n")
         RESULTS.write_text(before + mark + text + end + after)
-        draw(measured)
+        draw({name: figures[-1] for name, figures in measured.items() if isinstance(figures[-1], Grid)})
 
 
-def draw(measured: dict[str, list[Row]]) -> None:
-    """The plots of RESULTS.md: beside the peers, by the size of a shard, by how many sessions at once."""
+def draw(grids: Mapping[str, Grid]) -> None:
+    """The plots of RESULTS.md: the server's CPU beside the peers, by the size of a shard, by how many at once."""
     PLOTS.mkdir(exist_ok=True)
-    beside = {row.what.partition(",")[0]: row.figure for row in measured[PEERS]}
-    bars(PLOTS / "peers.svg", "Server CPU of one fetch, in coffer's", {"coffer": 1.0, **beside}, "x", "coffer")
-    bars(PLOTS / "sizes.svg", "Server CPU of a session, by shard", sessions.sizes(), "us", "coffer")
-    bars(PLOTS / "widths.svg", "Server CPU of a session, by sessions at once", sessions.widths(), "us", "coffer")
+    for name, file, title in (
+        (PEERS, "peers.svg", "Server CPU of one fetch"),
+        (SIZES, "sizes.svg", "Server CPU of a session"),
+        (WIDTHS, "widths.svg", "Server CPU of a session"),
+    ):
+        bars(PLOTS / file, title, grids[name].column(0), "us")
 
 
 if __name__ == "__main__":

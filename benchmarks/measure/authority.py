@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import subprocess
 
 TYPE_CHECKING = False
@@ -32,14 +31,6 @@ class Authority:
             *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"),
             *("-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.crt"),
         )
-
-    def client_context(self, name: str) -> ssl.SSLContext:
-        """TLS 1.3 with a client's certificate, its first key share on the curve that the server takes."""
-        context = ssl.create_default_context(cafile=self.folder / "ca.crt")
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.load_cert_chain(self.folder / f"{name}.crt", self.folder / f"{name}.key")
-        context.set_ecdh_curve(CURVE)
-        return context
 
     def _openssl(self, *words: str) -> None:
         subprocess.run(["openssl", *words], cwd=self.folder, check=True, capture_output=True)

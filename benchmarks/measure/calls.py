@@ -115,7 +115,7 @@ def _nacl(size: int) -> dict[str, object]:
 
 def _raw(size: int) -> dict[str, object]:
     def run(which: int) -> float:
-        done = subprocess.run([RAW, str(size), "3"], capture_output=True, text=True, check=True)
+        done = subprocess.run([RAW, str(size), str(CALLS)], capture_output=True, text=True, check=True)
         return float(done.stdout.split()[which]) / 1e9
 
     return {"raw seal": lambda: run(0), "raw open": lambda: run(1)}

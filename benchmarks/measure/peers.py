@@ -1,50 +1,67 @@
 """What people would pick instead, each doing equal work: a new connection, mutual authentication, the caller's
 own 1 KiB secret, close. Beside that, the same peers on connections that are kept alive, where they win.
 
-What is compared is the server's CPU: the clients here are Python's ssl and etcdctl, and are not measured. A peer
-whose Debian package is not installed is left out aloud.
+What is compared is the server's CPU; the clients are not counted. nginx and Redis are asked by a client in C, as
+coffer is, and as many at once, so that rates and times stand beside each other too. etcd is asked by etcdctl, a
+process a fetch, as its gateway for other clients knows no user by a certificate: of it only the CPU says anything.
+A peer whose Debian package is not installed is left out aloud.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
 from benchmarks.measure.authority import Authority
 from benchmarks.measure.place import Place
-from benchmarks.measure.report import Row
-from benchmarks.measure.servers import Server, coffer, cpu_of, load
+from benchmarks.measure.report import Grid, Row
+from benchmarks.measure.servers import Server, coffer, cpu_of, load, memory_of
 from benchmarks.measure.side_by_side import interleave, ratio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self
 
-ROUNDS = 5
-FETCHES = 400
+FETCHES_PROGRAM = Path(__file__).parents[1] / "tls" / "build" / "fetches"
+ROUNDS = 9
+WIDTH = 16
+FETCHES = 2000
 ETCD_FETCHES = 60
 COFFER_SESSIONS = 6000
+TIMES = ("rate", "p50_us", "p99_us", "p99_9_us")
 CLIENT = "c0"
 SECRET = "s" * 1024
 PASSWORD = "benchmark"
 
 
+def resp(*words: str) -> str:
+    """A Redis command on the wire: https://redis.io/docs/latest/develop/reference/protocol-spec/"""
+    return f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
+
+
 class Peer:
-    """One peer as a process on a free port, started in ``with``."""
+    """One peer as a process on a free port, started in ``with``.
+
+    ``greeting`` goes first on a connection, unless it is empty, and ends with ``greeted``; then every ``question``
+    gets an ``answer``.
+    """
 
     name: str
     needs: tuple[str, ...]
-    fetches = FETCHES
+    greeting = greeted = ""
+    question: str
+    answer: str
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
@@ -52,7 +69,6 @@ class Peer:
         self._folder.mkdir()
         self._folder.chmod(0o755)
         self._port = free_port()
-        self._context = authority.client_context(CLIENT)
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -68,44 +84,39 @@ class Peer:
         self._process.terminate()
         self._process.wait(timeout=30)
 
-    def cpu_a_fetch(self) -> float:
-        """CPU seconds that one fetch on a connection of its own costs the peer."""
+    def fetch_fresh(self) -> dict[str, float]:
+        """Fetch many times, on a connection each. What one cost is ``cpu_us``; rate and times as ``load`` has them."""
+        return self._counted(FETCHES, self._fetch(FETCHES, "fresh"))
+
+    def fetch_kept(self) -> dict[str, float]:
+        """The same on connections that are kept, or nothing where that is not measured."""
+        return self._counted(20 * FETCHES, self._fetch(20 * FETCHES, "kept"))
+
+    def memory_bytes(self) -> int:
+        return memory_of(self._process.pid)
+
+    def _counted(self, count: int, fetch: Callable[[], dict[str, float]]) -> dict[str, float]:
         before = cpu_of(self._process.pid)
-        for _ in range(self.fetches):
-            self.fetch()
-        return (cpu_of(self._process.pid) - before) / self.fetches
+        times = fetch()
+        return {**times, "cpu_us": (cpu_of(self._process.pid) - before) / count * 1e6}
 
-    def cpu_a_kept_fetch(self) -> float | None:
-        """The same on one connection that is kept, or None where that is not measured."""
-        count = self.fetches * 20
-        with self._connect() as kept:
-            self._greet(kept)
-            before = cpu_of(self._process.pid)
-            for _ in range(count):
-                self._ask(kept)
-            return (cpu_of(self._process.pid) - before) / count
+    def _fetch(self, count: int, way: str) -> Callable[[], dict[str, float]]:
+        talk = (self.greeting, self.greeted, self.question, self.answer)
+        return lambda: self._ask(str(WIDTH), str(count), way, *talk)
 
-    def fetch(self) -> None:
-        with self._connect() as connection:
-            self._greet(connection)
-            self._ask(connection)
-
-    def _connect(self) -> ssl.SSLSocket:
-        return self._context.wrap_socket(
-            socket.create_connection(("127.0.0.1", self._port)), server_hostname="127.0.0.1"
-        )
+    def _ask(self, *words: str) -> dict[str, float]:
+        files = (self._pem("ca.crt"), self._pem(f"{CLIENT}.crt"), self._pem(f"{CLIENT}.key"))
+        done = subprocess.run([FETCHES_PROGRAM, str(self._port), *files, *words], capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{self.name}: {done.stderr}")
+        told: dict[str, float] = json.loads(done.stdout)
+        return told
 
     def _command(self) -> list[str]:
         raise NotImplementedError
 
     def _prepare(self) -> None:
         """What is to be done once it listens."""
-
-    def _greet(self, connection: ssl.SSLSocket) -> None:
-        """What goes before the first question."""
-
-    def _ask(self, connection: ssl.SSLSocket) -> None:
-        raise NotImplementedError
 
     def _pem(self, name: str) -> str:
         return str(self._authority.folder / name)
@@ -116,6 +127,8 @@ class Nginx(Peer):
 
     name = "nginx mTLS"
     needs = ("nginx",)
+    question = "GET /secret HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = SECRET
 
     def _command(self) -> list[str]:
         folder = self._folder / "secrets" / CLIENT
@@ -141,16 +154,14 @@ http {{
         )
         return ["nginx", "-p", str(self._folder), "-c", str(configuration)]
 
-    def _ask(self, connection: ssl.SSLSocket) -> None:
-        connection.sendall(b"GET /secret HTTP/1.1\r\nHost: x\r\n\r\n")
-        read_until(connection, SECRET.encode())
-
 
 class Redis(Peer):
     """Redis with TLS, client certificates, and an ACL user that may read its own keys only."""
 
     name = "Redis TLS"
     needs = ("redis-server",)
+    greeting, greeted = resp("AUTH", CLIENT, PASSWORD), "+OK\r\n"
+    question, answer = resp("GET", f"{CLIENT}:secret"), f"{SECRET}\r\n"
 
     def _command(self) -> list[str]:
         users = self._folder / "users.acl"
@@ -163,18 +174,7 @@ class Redis(Peer):
         ]
 
     def _prepare(self) -> None:
-        with self._connect() as connection:
-            self._greet(connection)
-            connection.sendall(_resp("SET", f"{CLIENT}:secret", SECRET))
-            read_until(connection, b"+OK\r\n")
-
-    def _greet(self, connection: ssl.SSLSocket) -> None:
-        connection.sendall(_resp("AUTH", CLIENT, PASSWORD))
-        read_until(connection, b"+OK\r\n")
-
-    def _ask(self, connection: ssl.SSLSocket) -> None:
-        connection.sendall(_resp("GET", f"{CLIENT}:secret"))
-        read_until(connection, SECRET.encode() + b"\r\n")
+        self._ask("1", "1", "fresh", self.greeting, self.greeted, resp("SET", f"{CLIENT}:secret", SECRET), "+OK\r\n")
 
 
 class Etcd(Peer):
@@ -182,7 +182,6 @@ class Etcd(Peer):
 
     name = "etcd mTLS"
     needs = ("etcd", "etcdctl")
-    fetches = ETCD_FETCHES
 
     def _command(self) -> list[str]:
         self._authority.issue("root")
@@ -208,12 +207,17 @@ class Etcd(Peer):
         ):
             self._control("root", *words)
 
-    def fetch(self) -> None:
-        if SECRET not in self._control(CLIENT, "get", f"{CLIENT}/secret"):
-            raise RuntimeError("etcd gave another answer")
+    def fetch_fresh(self) -> dict[str, float]:
+        return self._counted(ETCD_FETCHES, self._fetch_with_etcdctl)
 
-    def cpu_a_kept_fetch(self) -> None:
-        return None
+    def fetch_kept(self) -> dict[str, float]:
+        return {}
+
+    def _fetch_with_etcdctl(self) -> dict[str, float]:
+        for _ in range(ETCD_FETCHES):
+            if SECRET not in self._control(CLIENT, "get", f"{CLIENT}/secret"):
+                raise RuntimeError("etcd gave another answer")
+        return {}
 
     def _control(self, who: str, *words: str) -> str:
         done = subprocess.run(
@@ -232,41 +236,68 @@ class Etcd(Peer):
 PEERS: tuple[tuple[type[Peer], float], ...] = ((Nginx, 8.0), (Redis, 4.0), (Etcd, 4.0))
 
 
-def compare() -> list[Row]:
-    """Server CPU of a fetch: each peer's over coffer's, in turn in one run."""
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
+def compare() -> list[Row | Grid]:
+    """Server CPU of a fetch, each peer's over coffer's, in turn in one run; and all that was seen beside it."""
+    subprocess.run(["make", "--silent", "-C", FETCHES_PROGRAM.parents[1]], check=True)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         ours, theirs = Path(folder, "ours"), Path(folder, "theirs")
         ours.mkdir()
         theirs.mkdir()
         authority = Authority(theirs)
         authority.issue(CLIENT)
         place = Place(ours, 16, value_letters=1000)
-        with coffer(place) as server:
-            for kind, target in _installed():
-                with kind(authority) as peer:
-                    rows.extend(_rows(peer, server, place, target))
-    return rows
+        server = running.enter_context(coffer(place))
+        peers = {running.enter_context(kind(authority)): target for kind, target in _installed()}
+        seen = _Seen()
+        acts = {peer.name: seen.noting(peer.name, peer.fetch_fresh) for peer in peers}
+        given = interleave({"coffer": seen.noting("coffer", lambda: _fetch_ours(server, place)), **acts}, ROUNDS)
+        for peer in peers:
+            seen.noting(f"{peer.name}, kept connections", peer.fetch_kept)()
+        seen.memory = {each.name: each.memory_bytes() / 2**20 for each in (server, *peers)}
+    rows = [
+        Row(f"{peer.name}, times coffer's server CPU a fetch", ratio(given, peer.name, "coffer"), target, least=True)
+        for peer, target in peers.items()
+    ]
+    return [*rows, seen.grid()]
 
 
-def _rows(peer: Peer, server: Server, place: Place, target: float) -> Iterator[Row]:
-    def ours() -> float:
-        before = server.cpu_seconds()
-        load(server, place, COFFER_SESSIONS)
-        return (server.cpu_seconds() - before) / COFFER_SESSIONS
+class _Seen:
+    """What each run of fetches told, by the name of who was asked."""
 
-    given = interleave({"coffer": ours, "peer": peer.cpu_a_fetch}, ROUNDS)
-    yield Row(
-        f"{peer.name}, times coffer's server CPU a fetch",
-        ratio(given, "peer", "coffer"),
-        target,
-        least=True,
-        detail=f"{median(given['peer']) * 1e6:.0f} us, coffer {median(given['coffer']) * 1e6:.0f} us",
-    )
-    kept = peer.cpu_a_kept_fetch()
-    if kept is not None:
-        detail = f"{kept * 1e6:.0f} us: a connection that is kept shakes hands once"
-        yield Row(f"{peer.name} on a kept connection, times coffer's", kept / median(given["coffer"]), detail=detail)
+    def __init__(self) -> None:
+        self._told: dict[str, list[dict[str, float]]] = {}
+        self.memory: dict[str, float] = {}
+
+    def noting(self, name: str, fetch: Callable[[], dict[str, Any]]) -> Callable[[], float]:
+        """An act for ``interleave``: fetch, keep what was told, and return the CPU of a fetch."""
+
+        def noted() -> float:
+            told = fetch()
+            self._told.setdefault(name, []).append(told)
+            return float(told.get("cpu_us", 0))
+
+        return noted
+
+    def grid(self) -> Grid:
+        """The median of each figure."""
+        lines = []
+        for name, told in self._told.items():
+            figures = [_median([each.get(which) for each in told]) for which in ("cpu_us", *TIMES)]
+            if any(figures):
+                lines.append((name, *figures, self.memory.get(name)))
+        columns = ("server CPU us", "fetches/s", "p50 us", "p99 us", "p99.9 us", "memory MiB")
+        return Grid(columns, lines)
+
+
+def _median(figures: list[float | None]) -> float | None:
+    known = [figure for figure in figures if figure is not None]
+    return median(known) if known else None
+
+
+def _fetch_ours(server: Server, place: Place) -> dict[str, Any]:
+    before = server.cpu_seconds()
+    told = load(server, place, COFFER_SESSIONS, WIDTH)
+    return {**told, "cpu_us": (server.cpu_seconds() - before) / COFFER_SESSIONS * 1e6}
 
 
 def _installed() -> Iterator[tuple[type[Peer], float]]:
@@ -276,20 +307,6 @@ def _installed() -> Iterator[tuple[type[Peer], float]]:
             print(f"{kind.name} is left out: {', '.join(missing)} is not installed", file=sys.stderr)
         else:
             yield kind, target
-
-
-def _resp(*words: str) -> bytes:
-    """A Redis command on the wire: https://redis.io/docs/latest/develop/reference/protocol-spec/"""
-    return f"*{len(words)}\r\n".encode() + b"".join(f"${len(word)}\r\n{word}\r\n".encode() for word in words)
-
-
-def read_until(connection: ssl.SSLSocket, end: bytes) -> None:
-    said = b""
-    while not said.endswith(end):
-        part = connection.recv(65536)
-        if not part:
-            raise RuntimeError(f"a peer hung up: {said[:80]!r}")
-        said += part
 
 
 def free_port() -> int:

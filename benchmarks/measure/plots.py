@@ -17,9 +17,10 @@ rect { fill: #8c959f } .ours { fill: #0969da }
 """
 
 
-def bars(path: Path, title: str, lengths: Mapping[str, float], unit: str, ours: str) -> None:
-    """Write a bar for each length, with its figure behind it; those whose label begins with ``ours`` stand out."""
+def bars(path: Path, title: str, lengths: Mapping[str, float], unit: str) -> None:
+    """Write a bar for each length, with its figure behind it. Coffer's stand out; without peers all are coffer's."""
     longest = max(lengths.values())
+    ours = "coffer" if "coffer" in lengths else ""
     height = TOP + len(lengths) * (BAR + GAP)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',

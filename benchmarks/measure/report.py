@@ -1,4 +1,4 @@
-"""Rows of figures, their targets, and the table they make."""
+"""Figures with their targets, figures beside each other, and the Markdown they make."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coffer._core import LIBSODIUM_VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,30 @@ class Row:
         return f"| {self.what} | {self.figure:.3g} | {target} | {verdict} | {self.detail} |"
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Figures beside each other: the columns, and lines of a name and its figures, None where there is none."""
+
+    columns: tuple[str, ...]
+    lines: list[tuple[str, *tuple[float | None, ...]]]
+
+    def column(self, number: int) -> dict[str, float]:
+        """The figures of one column, by the names of their lines, where there are any."""
+        return {name: figures[number] for name, *figures in self.lines if figures[number] is not None}
+
+    def text(self) -> str:
+        """The grid in Markdown."""
+        head = f"| {' | '.join(('', *self.columns))} |\n|---|{'--:|' * len(self.columns)}\n"
+        return head + "".join(f"| {' | '.join((name, *map(_shown, figures)))} |\n" for name, *figures in self.lines)
+
+
+def _shown(figure: float | None) -> str:
+    """Three digits that count, and none in the way of those."""
+    if figure is None:
+        return ""
+    return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:.3g}"
+
+
 def machine() -> str:
     """The machine in one line."""
     model = next(
@@ -49,7 +77,9 @@ def machine() -> str:
     )
 
 
-def table(rows: list[Row]) -> str:
-    """The rows as a Markdown table."""
+def markdown(figures: Sequence[Row | Grid]) -> str:
+    """The rows as one table, then each grid as its own."""
+    rows = [figure.line() for figure in figures if isinstance(figure, Row)]
     head = "| figure | measured | target | reached | |\n|---|---|---|---|---|\n"
-    return head + "\n".join(row.line() for row in rows) + "\n"
+    tables = [head + "\n".join(rows) + "\n"] if rows else []
+    return "\n".join([*tables, *(figure.text() for figure in figures if isinstance(figure, Grid))])

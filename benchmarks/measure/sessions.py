@@ -1,4 +1,4 @@
-"""Whole sessions: what one costs the server, beside the limit; with many clients; and what an idle one holds."""
+"""Whole sessions: what one costs the server, beside the limit; how that grows; and what an idle one holds."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from statistics import median
 import tomli
 
 from benchmarks.measure.place import Place
-from benchmarks.measure.report import Row
+from benchmarks.measure.report import Grid, Row
 from benchmarks.measure.servers import Server, coffer, limit, load
 from benchmarks.measure.side_by_side import interleave, ratio
 from coffer import codec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 ROUNDS = 9
 SESSIONS = 6000
 FETCHERS = 16
 IDLE = 5000
+# So many clients or more leave enough that have never fetched.
+NEWCOMERS = 50_000
 
 
 def against_limit() -> list[Row]:
@@ -55,26 +57,43 @@ def cpu_a_session(server: Server, place: Place, clients: Path | None = None) -> 
     return measured
 
 
-def growth(many: int) -> list[Row]:
-    """What many clients in the definition change: a session beside one with ten, a first session, load and memory."""
-    with tempfile.TemporaryDirectory() as small, tempfile.TemporaryDirectory() as large:
-        few, crowd = Place(Path(small), 10), Place(Path(large), many, value_letters=20)
-        few_of_crowd = crowd.first_clients(10)
-        with coffer(few) as one, coffer(crowd, "--definition-limit", "4GiB") as other:
-            one.name, other.name = "few", "many"
-            load(one, few, 100)
-            load(other, crowd, 100, clients=few_of_crowd)
-            given = interleave(
-                {"few": cpu_a_session(one, few), "many": cpu_a_session(other, crowd, few_of_crowd)}, ROUNDS
-            )
-            first = [cpu_a_session(other, crowd, each)() for each in crowd.newcomers(3, SESSIONS)]
-            held, seconds = other.memory_bytes() - one.memory_bytes(), _reload_cpu(other)
-    return [
-        Row(f"session cost, {many:,} clients beside 10", ratio(given, "many", "few"), 1.05),
-        Row("first session of a client, beside later ones", median(first) / median(given["many"])),
-        Row(f"memory for {many:,} clients, MiB", held / 2**20),
-        Row(f"loading {many:,} clients, CPU seconds", seconds),
-    ]
+def growth(counts: Sequence[int] = (10, 1_000, 100_000, 1_000_000)) -> list[Row | Grid]:
+    """What more clients in the definition change: a session of one that has fetched before and of one that has not,
+    a reload, and memory.
+    """
+    lines = []
+    with tempfile.TemporaryDirectory() as folder:
+        least = _crowd(Path(folder), "few", 10)
+        with coffer(least) as few:
+            load(few, least, 100)
+            for count in counts:
+                place = _crowd(Path(folder), "many", count)
+                with coffer(place, "--definition-limit", "4GiB") as server:
+                    known = place.first_clients(10)
+                    load(server, place, 100, clients=known)
+                    acts = {"few": cpu_a_session(few, least), "many": cpu_a_session(server, place, known)}
+                    given = interleave(acts, ROUNDS)
+                    lines.append((f"{count:,} clients", median(given["many"]) * 1e6, *_crowded(server, place, count)))
+    target = f"session cost, {counts[-1]:,} clients beside 10"
+    columns = ("session us", "first session us", "reload CPU s", "memory MiB")
+    return [Row(target, ratio(given, "many", "few"), 1.05), Grid(columns, lines)]
+
+
+def _crowd(folder: Path, name: str, count: int) -> Place:
+    place = folder / name
+    place.mkdir(exist_ok=True)
+    for old in place.iterdir():
+        old.unlink()
+    return Place(place, count, value_letters=20)
+
+
+def _crowded(server: Server, place: Place, count: int) -> tuple[float | None, float, float]:
+    """Microseconds of a client's first session, seconds of a reload, MiB of memory: of a server with many clients."""
+    first = None
+    if count > NEWCOMERS:
+        first = median(cpu_a_session(server, place, each)() for each in place.newcomers(3, SESSIONS)) * 1e6
+    memory = server.memory_bytes() / 2**20
+    return first, _reload_cpu(server), memory
 
 
 def loading(clients: int = 100_000) -> list[Row]:
@@ -118,21 +137,22 @@ def _sealed_bytes(place: Place) -> int:
 
 
 def _reload_cpu(server: Server) -> float:
-    """CPU of the master's children that have ended: the loader's, after a reload."""
+    """CPU seconds, in hundredths, of the master's children that have ended: the loader's, after a reload."""
     master = server.pids[0]
-    before = _ended_children_cpu(master)
+    faults, before = _ended_children(master)
     subprocess.run(["kill", "-HUP", str(master)], check=True)
     deadline = time.monotonic() + 120
-    while _ended_children_cpu(master) == before:
+    while _ended_children(master)[0] == faults:
         if time.monotonic() > deadline:
             raise RuntimeError("the reload did not end")
         time.sleep(0.05)
-    return _ended_children_cpu(master) - before
+    return _ended_children(master)[1] - before
 
 
-def _ended_children_cpu(pid: int) -> float:
+def _ended_children(pid: int) -> tuple[int, float]:
+    """Page faults, which no process is without, and CPU seconds of a process's children that have ended."""
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[13]) + int(words[14])) / os.sysconf("SC_CLK_TCK")
+    return int(words[8]), (int(words[13]) + int(words[14])) / os.sysconf("SC_CLK_TCK")
 
 
 def _tomli_cpu(text: str) -> float:
@@ -159,33 +179,36 @@ def _p99_while_loading(server: Server, place: Place, clients: Path) -> float:
     return p99
 
 
-def sizes() -> dict[str, float]:
-    """Server CPU of a session in microseconds, by the size of the shard."""
-    found = {}
+def sizes() -> Grid:
+    """Server CPU of a session in microseconds, by the size of the shard, beside the limit."""
+    lines = []
     for letters in (200, 1000, 4000, 16_000, 64_000):
         with tempfile.TemporaryDirectory() as folder:
             place = Place(Path(folder), FETCHERS, value_letters=letters)
-            with coffer(place) as server:
-                load(server, place, 200)
-                found[f"coffer, {letters / 1000:g} KB shard"] = cpu_a_session(server, place)() * 1e6
-    return found
+            with coffer(place) as ours, limit(place) as least:
+                given = interleave({each.name: cpu_a_session(each, place) for each in (ours, least)}, 3)
+        figures = (median(given["coffer"]) * 1e6, median(given["limit"]) * 1e6, ratio(given, "coffer", "limit"))
+        lines.append((f"{letters / 1000:g} KB shard", *figures))
+    return Grid(("coffer us", "limit us", "ratio"), lines)
 
 
-def widths() -> dict[str, float]:
-    """Server CPU of a session in microseconds, by how many sessions there are at once.
+def widths() -> Grid:
+    """A session's cost to the server and its times, by how many sessions there are at once.
 
     Ten thousand at once are more than the kernel's queue of 4,096 takes in: who is dropped there tries again.
     """
-    found = {}
+    lines = []
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder), FETCHERS)
         with coffer(place, "--max-connections", "20000") as server:
             for width in (1, 10, 100, 1000, 10_000):
-                sessions = max(SESSIONS, 2 * width)
+                sessions = max(SESSIONS, 3 * width)
                 before = server.cpu_seconds()
-                load(server, place, sessions, width, None, "--source", "127.0.0.2-127.0.0.50", "--retries", "5")
-                found[f"coffer, {width:,} at once"] = (server.cpu_seconds() - before) / sessions * 1e6
-    return found
+                told = load(server, place, sessions, width, None, "--source", "127.0.0.2-127.0.0.50", "--retries", "5")
+                cpu = (server.cpu_seconds() - before) / sessions * 1e6
+                times = [told[which] / 1000 for which in ("p50_us", "p99_us", "p99_9_us")]
+                lines.append((f"{width:,} at once", cpu, told["rate"], *times, server.memory_bytes() / 2**20))
+    return Grid(("server CPU us", "sessions/s", "p50 ms", "p99 ms", "p99.9 ms", "memory MiB"), lines)
 
 
 def idle() -> list[Row]:

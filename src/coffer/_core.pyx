@@ -489,28 +489,30 @@ cdef int _stream(unsigned char *mac_key, unsigned char *out, const unsigned char
                  const unsigned char *nonce, const unsigned char *key) except -1:
     """XSalsa20: the first 32 bytes of the stream to ``mac_key``, and ``data`` under the rest of it to ``out``.
 
-    Whole strides are made and the last one's end is thrown away: asked for less, libsodium goes block by block.
+    What does not fit one block is made in whole strides, and the last one's end is thrown away: asked for less,
+    libsodium goes block by block.
     """
     cdef unsigned char subkey[KEY]
     cdef unsigned char stride[WIDE]
-    cdef size_t first = min(length, _stride - KEY)
-    cdef size_t whole = (length - first) & ~(_stride - 1)
+    cdef size_t size = _stride if length > BLOCK - KEY else BLOCK
+    cdef size_t first = min(length, size - KEY)
+    cdef size_t whole = (length - first) & ~(size - 1)
     cdef size_t rest = length - first - whole
     cdef bint failed = crypto_core_hsalsa20(subkey, nonce, key, NULL) != 0
     nonce += NONCE - 8
-    memset(stride, 0, _stride)
+    memset(stride, 0, size)
     memcpy(stride + KEY, data, first)
-    failed |= crypto_stream_salsa20_xor_ic(stride, stride, _stride, nonce, 0, subkey) != 0
+    failed |= crypto_stream_salsa20_xor_ic(stride, stride, size, nonce, 0, subkey) != 0
     memcpy(mac_key, stride, KEY)
     memcpy(out, stride + KEY, first)
     if whole:
-        failed |= crypto_stream_salsa20_xor_ic(out + first, data + first, whole, nonce, _stride // BLOCK, subkey) != 0
+        failed |= crypto_stream_salsa20_xor_ic(out + first, data + first, whole, nonce, size // BLOCK, subkey) != 0
     if rest:
         memcpy(stride, data + first + whole, rest)
-        failed |= crypto_stream_salsa20_xor_ic(stride, stride, _stride, nonce, (_stride + whole) // BLOCK, subkey) != 0
+        failed |= crypto_stream_salsa20_xor_ic(stride, stride, size, nonce, (size + whole) // BLOCK, subkey) != 0
         memcpy(out + first + whole, stride, rest)
     sodium_memzero(subkey, sizeof(subkey))
-    sodium_memzero(stride, _stride)
+    sodium_memzero(stride, size)
     if failed:
         raise RuntimeError("libsodium: XSalsa20 failed")
     return 0
