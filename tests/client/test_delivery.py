@@ -116,6 +116,16 @@ def test_a_folder_is_filled_again_and_what_is_gone_goes(memory: Path) -> None:
     assert list((memory / "new").iterdir()) == []
 
 
+def test_what_somebody_else_took_away_is_not_missed(memory: Path) -> None:
+    folder = str(memory / "new")
+    fill(folder, {"A": "1", "B": "2"})
+    (memory / "new" / "A").unlink()
+    fill(folder, {"B": "3"})
+    clear(folder)
+    os.rmdir(folder)
+    clear(folder)
+
+
 def test_a_reader_sees_the_old_value_or_the_new_one(memory: Path) -> None:
     folder = str(memory / "new")
     fill(folder, {"A": "old"})

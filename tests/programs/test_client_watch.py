@@ -187,6 +187,16 @@ def test_files_hold_the_new_values_when_the_signal_comes_and_nothing_at_the_end(
         assert os.listdir(Path(memory, "web")) == []
 
 
+def test_a_command_that_takes_its_files_away_ends_with_its_own_exit_code(watch) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        watched = watch("--files", f"{memory}/web", child=("sh", "-c", f"rm -r {memory}/web; exit 3"))
+        assert (watched.process.wait(15), watched.told) == (3, [])
+        watched = watch("--files", f"{memory}/web", child=("sh", "-c", f"touch {memory}/web/mine; exit 3"))
+        assert watched.process.wait(15) == 3
+        left = f"coffer-client: warning: secrets are left behind: {memory}/web: holds 'mine', which coffer did not put"
+        assert watched.told == [f"{left} there"]
+
+
 def test_a_command_deaf_to_term_is_killed_and_restarted(watch, own_house: House) -> None:
     watched = watch(child=("python3", "-c", CHILD, "--deaf"))
     watched.wait_for("start red")

@@ -77,7 +77,6 @@ def _give(delivery: Delivery, given: Given) -> dict[bytes, bytes]:
 
 def _stay(given: Given, client: Client, delivery: Delivery) -> int:
     from .delivery import prepare
-    from .folder import clear
     from .supervise import Supervisor, signal_for
     from .watch import Watch
 
@@ -90,7 +89,17 @@ def _stay(given: Given, client: Client, delivery: Delivery) -> int:
         return supervisor.run()
     finally:
         if given.files is not None:
-            clear(given.files)
+            _clear(given.files)
+
+
+def _clear(folder: str) -> None:
+    """Take the files away. That they cannot be is told, and does not stand in for the command's own exit code."""
+    from .folder import clear
+
+    try:
+        clear(folder)
+    except CofferError as error:
+        _tell(f"warning: secrets are left behind: {error}")
 
 
 def get(given: Given) -> int:

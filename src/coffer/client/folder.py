@@ -23,27 +23,40 @@ def fill(folder: str, texts: dict[str, str]) -> None:
 
     Each file is replaced in one step: whoever reads it sees the old value or the new one.
     """
-    before = _make(folder)
-    for name, text in texts.items():
-        save(os.path.join(folder, name), text.encode(), mode=MODE)
-    for name in before - texts.keys():
-        os.unlink(os.path.join(folder, name))
+    try:
+        before = _make(folder)
+        for name, text in texts.items():
+            save(os.path.join(folder, name), text.encode(), mode=MODE)
+        for name in before - texts.keys():
+            _take_away(folder, name)
+    except OSError as error:
+        raise OperatorError(f"{folder}: {error.strerror}") from None
 
 
 def clear(folder: str) -> None:
-    """Take away all that ``fill`` put there. Raises OperatorError."""
-    for name in _check(folder):
+    """Take away all that ``fill`` put there and nobody else took away. Raises OperatorError."""
+    try:
+        for name in _check(folder):
+            _take_away(folder, name)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OperatorError(f"{folder}: {error.strerror}") from None
+
+
+def _take_away(folder: str, name: str) -> None:
+    try:
         os.unlink(os.path.join(folder, name))
+    except FileNotFoundError:
+        return
 
 
 def _make(folder: str) -> set[str]:
-    """Make the folder unless it is there; return the names of the files in it. Raises OperatorError."""
+    """Make the folder unless it is there; return the names of the files in it. Raises OperatorError and OSError."""
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:
         return _check(folder)
-    except OSError as error:
-        raise OperatorError(f"{folder}: {error.strerror}") from None
     try:
         return _check(folder)
     except OperatorError:
@@ -52,7 +65,7 @@ def _make(folder: str) -> set[str]:
 
 
 def _check(folder: str) -> set[str]:
-    """Return the names of the files that are there. Raises OperatorError."""
+    """Return the names of the files that are there. Raises OperatorError and OSError."""
     status = os.stat(folder)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise OperatorError(f"{folder}: not a folder that only you can enter", f"chmod 0700 {folder}, or name another")
