@@ -350,7 +350,11 @@ cdef class Keypair:
         if ask is None:
             raise KeyFileError(f"{where}: the key is locked with a passphrase, which is not asked for here")
         memset(nonce, 0, NONCE)
-        key = _stretch(ask(), locked + 8, passes, kib)
+        passphrase = ask()
+        try:
+            key = _stretch(passphrase, locked + 8, passes, kib)
+        except MemoryError:
+            raise KeyFileError(f"{where}: unlocking takes {kib // 1024} MiB of memory, which there is not") from None
         if not _box_opens(self._secret.data, locked + 8 + PW_SALT, MAC + KEY, nonce, key.data):
             raise KeyFileError(f"{where}: the passphrase does not open this key")
         return 0
@@ -358,7 +362,8 @@ cdef class Keypair:
     def write(self, int fd, bytes passphrase=None):
         """Write the key file's text to ``fd``, the secret locked with the passphrase if there is one.
 
-        The key goes from locked memory to the file and nowhere else. Raises OSError.
+        The key goes from locked memory to the file and nowhere else. Raises OSError, and MemoryError when there is
+        not enough to lock it.
         """
         cdef _Guarded line = _Guarded(256)
         cdef unsigned char locked[LOCKED_KEY]
@@ -416,7 +421,7 @@ cdef _Guarded _stretch(bytes passphrase, const unsigned char *salt, uint32_t pas
         key.data, KEY, PyBytes_AS_STRING(passphrase), len(passphrase), salt, passes,
         <size_t> kib * 1024, crypto_pwhash_argon2id_ALG_ARGON2ID13)
     if done != 0:
-        raise MemoryError("Argon2id: not enough memory for this key")
+        raise MemoryError("not enough for Argon2id")
     return key
 
 

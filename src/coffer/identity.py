@@ -160,6 +160,9 @@ def save_keypair(path: str, keypair: Keypair, passphrase: bytes | None = None) -
     except OSError as error:
         os.unlink(path)
         raise KeyFileError(f"{path}: {error.strerror}") from None
+    except MemoryError:
+        os.unlink(path)
+        raise KeyFileError(f"{path}: locking the key takes 256 MiB of memory, which there is not") from None
     except BaseException:
         os.unlink(path)
         raise

@@ -55,6 +55,23 @@ def test_keygen_asks_twice_unseen_and_the_key_opens_with_what_was_typed(terminal
     assert companion("id", "my.key", "--passphrase-file", "passphrase") == (0, f"{key_id}\n", "")
 
 
+@pytest.mark.plain  # a sanitizer takes more memory than there would be
+def test_too_little_memory_for_a_passphrase_is_said_and_leaves_nothing(companion, run, passphrase_file) -> None:
+    assert companion("keygen", "-o", "locked.key", "--passphrase-file", passphrase_file).code == 0
+    poor = ("prlimit", f"--as={200 << 20}", "coffer-companion")
+    assert run(*poor, "id", "locked.key", "--passphrase-file", passphrase_file) == (
+        78,
+        "",
+        "coffer-companion: error: locked.key: line 3: unlocking takes 256 MiB of memory, which there is not\n",
+    )
+    for _ in range(2):  # the second finds no file of the first
+        assert run(*poor, "keygen", "-o", "new.key", "--passphrase-file", passphrase_file) == (
+            78,
+            "",
+            "coffer-companion: error: new.key: locking the key takes 256 MiB of memory, which there is not\n",
+        )
+
+
 @pytest.mark.parametrize(
     ("first", "second", "error"),
     [
