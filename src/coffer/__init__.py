@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 # What is not here is one of the errors.
-_HOMES = {"Client": "client.fetch", "Shard": "shard", "Value": "shard", "aio": "aio", "fetch": "client.fetch"}
+_HOMES = {"Client": "client.fetch", "Shard": "shard", "aio": "aio", "fetch": "client.fetch"}
 
 
 def __getattr__(name: str) -> object:
@@ -66,6 +66,10 @@ def __getattr__(name: str) -> object:
 
     if name == "__version__":
         return import_module("coffer.version").VERSION
+    if name == "Value":
+        from datetime import date, datetime, time
+
+        return str | int | float | bool | datetime | date | time
     home = import_module(f"coffer.{_HOMES.get(name, 'errors')}")
     return home if name == "aio" else getattr(home, name)
 

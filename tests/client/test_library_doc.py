@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import datetime
 import inspect
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import coffer
-from coffer import errors
+from coffer import errors, shard
 from coffer.client.verdict import may_pass
 
 from .conftest import address_of, serving
@@ -79,7 +82,7 @@ def test_every_error_that_is_public_is_explained_and_stands_under_its_parent() -
     public = {name for name in known if name in coffer.__all__}
     assert public == known.keys()
     table = [name for name, *_ in rows("error")]
-    assert {*table, "CofferError", "DefinitionError", "EnvelopeError"} == public
+    assert {*table, "CofferError", "DefinitionError", "EnvelopeError", "IdError"} == public
     parent = errors.CofferError
     for name in table:
         if known[name].__base__ is errors.CofferError:
@@ -102,6 +105,11 @@ def test_every_public_name_is_there_and_in_the_documentation() -> None:
     assert set(coffer.__all__) <= set(dir(coffer))
     with pytest.raises(AttributeError, match="module 'coffer' has no attribute 'fecth'"):
         coffer.fecth  # noqa: B018
+
+
+def test_value_is_a_type_for_annotations_that_are_not_postponed() -> None:
+    assert coffer.Value == eval(shard.Value, vars(builtins) | vars(datetime))
+    assert int in get_args(coffer.Value | None)
 
 
 def test_the_public_names_are_what_a_type_checker_sees() -> None:

@@ -39,23 +39,23 @@ async def fetch(
     Files are read and written, and ``passphrase`` and ``tell`` called, in other threads.
     """
     client = await asyncio.to_thread(Client, server, key, **options)
-    if client.offline:
-        return await asyncio.to_thread(client.recall)
+    if client._offline:
+        return await asyncio.to_thread(client._recall)
     try:
         address, response = await _first_answer(client)
     except CofferError as error:
-        return await asyncio.to_thread(client.stand_in, error)
-    return await asyncio.to_thread(client.accept, address, response)
+        return await asyncio.to_thread(client._stand_in, error)
+    return await asyncio.to_thread(client._accept, address, response)
 
 
 async def _first_answer(client: Client) -> tuple[Address, bytes]:
     errors: list[CofferError] = []
-    for address, pause in attempts(client.servers, client.retries):
+    for address, pause in attempts(client._servers, client._retries):
         await asyncio.sleep(pause)
         try:
-            return address, await _request(address, client.keypair, client.timeout)
+            return address, await _request(address, client._keypair, client._timeout)
         except CofferError as error:
-            errors = keep(errors, error, len(client.servers))
+            errors = keep(errors, error, len(client._servers))
     raise sum_up(errors)
 
 

@@ -83,48 +83,48 @@ class Client:
         offline: bool = False,
         tell: Callable[[str], None] | None = None,
     ) -> None:
-        if not 0 < timeout < 86_400 or retries < 0:
-            raise ValueError("a timeout is more than 0 seconds and less than a day; retries are 0 or more")
+        if not 0 < timeout < 86_400 or retries < 0 or not max_stale >= 0:
+            raise ValueError("a timeout is more than 0 seconds and less than a day; all else is 0 or more")
         if offline and cache is None:
             raise ValueError("offline, there is only a cache to take the shard from")
-        self.servers = _find_servers(server)
-        self.keypair = load_keypair(_find_key(key), passphrase)
-        self.timeout = timeout
-        self.retries = retries
-        self.offline = offline
+        self._servers = _find_servers(server)
+        self._keypair = load_keypair(_find_key(key), passphrase)
+        self._timeout = timeout
+        self._retries = retries
+        self._offline = offline
         self._cache = None if cache is None else self._open_cache(os.fspath(cache), max_stale, tell)
 
     def fetch(self) -> Shard:
         """Return the shard. Raises FetchError, or PeerError when what came was no answer."""
-        if self.offline:
-            return self.recall()
+        if self._offline:
+            return self._recall()
         try:
             return self.ask()
         except CofferError as error:
-            return self.stand_in(error)
+            return self._stand_in(error)
 
     def ask(self) -> Shard:
         """Return the shard as a server has it now, whatever the cache holds. Raises as ``fetch`` does."""
-        return self.accept(*self._first_answer(request))
+        return self._accept(*self._first_answer(request))
 
     def ping(self) -> tuple[Address, float]:
         """Return the server that knows this key, and after how many seconds it had proved itself."""
         return self._first_answer(ping)
 
-    def accept(self, address: Address, response: bytes) -> Shard:
+    def _accept(self, address: Address, response: bytes) -> Shard:
         """Return the shard in a response, once it is in the cache. Raises FrameError."""
         shard = read(response, address)
         if self._cache:
             self._cache.keep(response, address.server)
         return shard
 
-    def stand_in(self, error: CofferError) -> Shard:
+    def _stand_in(self, error: CofferError) -> Shard:
         """Return the shard in the cache if that may stand in for the answer; raise ``error`` otherwise."""
         if self._cache is None:
             raise error
         return decode(self._cache.stand_in(error))
 
-    def recall(self) -> Shard:
+    def _recall(self) -> Shard:
         """Return the shard in the cache. Raises OperatorError."""
         assert self._cache is not None
         return decode(self._cache.recall("offline"))
@@ -132,16 +132,16 @@ class Client:
     def _open_cache(self, path: str, max_stale: float, tell: Callable[[str], None] | None) -> Cache:
         from .cache import Cache
 
-        return Cache(path, self.keypair, {address.server for address in self.servers}, max_stale, tell)
+        return Cache(path, self._keypair, {address.server for address in self._servers}, max_stale, tell)
 
     def _first_answer(self, ask: Callable[[Address, Keypair, float], Answer]) -> tuple[Address, Answer]:
         errors: list[CofferError] = []
-        for address, pause in attempts(self.servers, self.retries):
+        for address, pause in attempts(self._servers, self._retries):
             time.sleep(pause)
             try:
-                return address, ask(address, self.keypair, self.timeout)
+                return address, ask(address, self._keypair, self._timeout)
             except CofferError as error:
-                errors = keep(errors, error, len(self.servers))
+                errors = keep(errors, error, len(self._servers))
         raise sum_up(errors)
 
 
