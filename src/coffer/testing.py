@@ -98,7 +98,7 @@ class Server:
         from coffer.files import save
 
         self._serial += 1
-        written = [client.write() for client in self._clients]
+        written = [client.format() for client in self._clients]
         text = "".join(["[clients]\n", *(line for line, _ in written), *(table for _, table in written)])
         sealed = seal(text.encode(), self._companion, self._server.public, self._serial)
         save(str(self.folder / "definition.coffer"), format_armour(sealed))
@@ -155,7 +155,7 @@ class Client:
         except RefusedError:
             return False
 
-    def write(self) -> tuple[str, str]:
+    def format(self) -> tuple[str, str]:
         """Return this client's line and table of the definition."""
         from coffer import Shard
         from coffer.client.formats import format_toml
@@ -175,9 +175,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def coffer_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real coffer-server on a free port, for the whole run."""
     server = Server(tmp_path_factory.mktemp("coffer"))
-    server.start()
-    yield server
-    server.stop()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture
