@@ -53,6 +53,7 @@ clean:  ## remove what was built, but not .venv
 	rm -rf build dist src/*.egg-info src/coffer/_core*.so src/coffer/_core.c $(VENV)/.built $(VENV)/.tooled
 	$(MAKE) -C benchmarks/load clean
 	$(MAKE) -C benchmarks/raw clean
+	$(MAKE) -C benchmarks/tls clean
 
 $(VENV)/bin/python:
 	@scripts/prepare

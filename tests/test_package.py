@@ -69,7 +69,12 @@ def test_an_older_libsodium_than_the_minimum_is_refused(tree: Path) -> None:
 
 
 def test_no_source_of_libsodium_lies_in_the_repository() -> None:
-    assert {path.name for path in (ROOT / "vendor").iterdir()} == {"README.md", "libsodium.toml", "sodium.pxd"}
+    assert {path.name for path in (ROOT / "vendor").iterdir()} == {
+        "README.md",
+        "libsodium.LICENSE",
+        "libsodium.toml",
+        "sodium.pxd",
+    }
 
 
 def test_there_are_two_run_time_dependencies() -> None:

@@ -4,7 +4,6 @@ Not here: the bytes inside a message, which only the core sees, and the two stat
 ``protocol``. The table is that of docs/protocol.md, and a test compares the two.
 """
 
-HEADER_BYTES = 3
 SHARD_LIMIT_BYTES = 65_279
 
 

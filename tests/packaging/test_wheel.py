@@ -45,9 +45,10 @@ def test_the_wheel_says_which_glibc_it_needs_and_so_does_the_readme(wheel: Path)
         assert stated[1] == newest.replace("_", ".")
 
 
-def test_the_wheel_holds_libsodium_but_no_source_and_no_test(wheel: Path) -> None:
+def test_the_wheel_holds_libsodium_and_its_licence_but_no_source_and_no_test(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert [name for name in names if name.startswith("coffer.libs/libsodium")]
+    assert [name for name in names if name.endswith(".dist-info/licenses/vendor/libsodium.LICENSE")]
     assert not [name for name in names if name.endswith((".pyx", ".pxd", ".c")) or name.startswith("tests/")]
 
 
