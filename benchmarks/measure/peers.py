@@ -59,6 +59,8 @@ class Peer:
 
     name: str
     needs: tuple[str, ...]
+    target = 4.0  # times coffer's CPU, at the least
+    asked = f"{FETCHES:,} fetches, {WIDTH} at once"
     greeting = greeted = ""
     question: str
     answer: str
@@ -127,6 +129,7 @@ class Nginx(Peer):
 
     name = "nginx mTLS"
     needs = ("nginx",)
+    target = 8.0
     question = "GET /secret HTTP/1.1\r\nHost: x\r\n\r\n"
     answer = SECRET
 
@@ -182,6 +185,7 @@ class Etcd(Peer):
 
     name = "etcd mTLS"
     needs = ("etcd", "etcdctl")
+    asked = f"{ETCD_FETCHES} fetches by etcdctl, one after another"
 
     def _command(self) -> list[str]:
         self._authority.issue("root")
@@ -233,12 +237,16 @@ class Etcd(Peer):
         return done.stdout
 
 
-PEERS: tuple[tuple[type[Peer], float], ...] = ((Nginx, 8.0), (Redis, 4.0), (Etcd, 4.0))
+PEERS = (Nginx, Redis, Etcd)
+
+
+def build_client() -> bool:
+    """Build the client in C; False where OpenSSL's headers are missing."""
+    return subprocess.run(["make", "--silent", "-C", FETCHES_PROGRAM.parents[1]]).returncode == 0
 
 
 def compare() -> list[Row | Grid]:
     """Server CPU of a fetch, each peer's over coffer's, in turn in one run; and all that was seen beside it."""
-    subprocess.run(["make", "--silent", "-C", FETCHES_PROGRAM.parents[1]], check=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         ours, theirs = Path(folder, "ours"), Path(folder, "theirs")
         ours.mkdir()
@@ -247,7 +255,7 @@ def compare() -> list[Row | Grid]:
         authority.issue(CLIENT)
         place = Place(ours, 16, value_letters=1000)
         server = running.enter_context(coffer(place))
-        peers = {running.enter_context(kind(authority)): target for kind, target in _installed()}
+        peers = [running.enter_context(kind(authority)) for kind in _installed()]
         seen = _Seen()
         acts = {peer.name: seen.noting(peer.name, peer.fetch_fresh) for peer in peers}
         given = interleave({"coffer": seen.noting("coffer", lambda: _fetch_ours(server, place)), **acts}, ROUNDS)
@@ -255,8 +263,8 @@ def compare() -> list[Row | Grid]:
             seen.noting(f"{peer.name}, kept connections", peer.fetch_kept)()
         seen.memory = {each.name: each.memory_bytes() / 2**20 for each in (server, *peers)}
     rows = [
-        Row(f"{peer.name}, times coffer's server CPU a fetch", ratio(given, peer.name, "coffer"), target, least=True)
-        for peer, target in peers.items()
+        Row(f"{peer.name}, times coffer's CPU a fetch", ratio(given, peer.name, "coffer"), peer.target, least=True)
+        for peer in peers
     ]
     return [*rows, seen.grid()]
 
@@ -300,13 +308,16 @@ def _fetch_ours(server: Server, place: Place) -> dict[str, Any]:
     return {**told, "cpu_us": (server.cpu_seconds() - before) / COFFER_SESSIONS * 1e6}
 
 
-def _installed() -> Iterator[tuple[type[Peer], float]]:
-    for kind, target in PEERS:
+def _installed() -> Iterator[type[Peer]]:
+    if not build_client():
+        print("the peers are left out: OpenSSL's headers are missing (Debian: libssl-dev)", file=sys.stderr)
+        return
+    for kind in PEERS:
         missing = [program for program in kind.needs if not shutil.which(program)]
         if missing:
             print(f"{kind.name} is left out: {', '.join(missing)} is not installed", file=sys.stderr)
         else:
-            yield kind, target
+            yield kind
 
 
 def free_port() -> int:
