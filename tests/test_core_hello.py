@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib.util
 import os
 import platform
 import shutil
@@ -246,6 +247,43 @@ def test_a_session_in_a_circle_of_garbage_is_collected_without_harm() -> None:
         del circle
         gc.collect()
     assert hello_to(responder).client == C.public
+
+
+@pytest.mark.plain  # a sanitizer's malloc is not Python's
+@pytest.mark.skipif(not importlib.util.find_spec("_testcapi"), reason="this Python cannot be made to run out of memory")
+def test_a_session_that_finds_no_memory_harms_no_other() -> None:
+    """Each allocation of a session fails in turn, while a new slab is due; afterwards all is as if it had not been."""
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    failed, survived = map(int, done.stdout.split())
+    assert failed >= 2 and survived
+
+
+SHORT_OF_MEMORY = """
+import _testcapi
+from coffer._core import ClientChannel, Responder
+from known import KEYS, keypair
+
+c, e, responder = keypair("c"), keypair("e"), Responder((keypair("s"),))
+made, failed = [ClientChannel(c, KEYS["S"], e) for _ in range(128)], 0
+while True:
+    _testcapi.set_nomemory(failed, failed + 1)
+    try:
+        made.append(ClientChannel(c, KEYS["S"], e))
+        break
+    except MemoryError:
+        failed += 1
+    finally:
+        _testcapi.remove_mem_hooks()
+made += [ClientChannel(c, KEYS["S"], e) for _ in range(300)]
+doomed, made = made[:200], made[200:]
+_testcapi.set_nomemory(0, 0)
+doomed.clear()  # giving back takes none
+_testcapi.remove_mem_hooks()
+print(failed, 1 * all(responder.open_hello(each.hello[3:]).client == KEYS["C"] for each in made))
+"""
 
 
 def test_more_sessions_than_one_slab_holds_at_once_keep_apart() -> None:

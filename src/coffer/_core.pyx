@@ -593,6 +593,7 @@ cdef class Box:
 # ---- a session's keys
 
 cdef struct Secrets:
+    Secrets *next                           # of a free slot: the next one
     unsigned char up[KEY]
     unsigned char down[KEY]
     unsigned char dh_static[KEY]            # dh(S,c)
@@ -606,27 +607,36 @@ cdef enum:
 
 
 cdef class _Slab:
-    """Locked memory for the keys of many sessions: sodium_malloc alone takes 60 us and three pages each."""
+    """Locked memory for the keys of many sessions: sodium_malloc alone takes 60 us and three pages each.
+
+    Which slots are free stands in the slots, so that giving one back takes no memory, and cannot fail.
+    """
 
     cdef list _chunks
-    cdef list _free
+    cdef Secrets *_free
 
     def __cinit__(self):
         self._chunks = []
-        self._free = []
 
     cdef Secrets *take(self) except NULL:
-        cdef _Guarded chunk
-        if not self._free:
-            chunk = _Guarded(SLAB_SLOTS * sizeof(Secrets))
-            memset(chunk.data, 0, chunk.size)
-            self._free.extend(<size_t> chunk.data + i * sizeof(Secrets) for i in range(SLAB_SLOTS))
-            self._chunks.append(chunk)
-        return <Secrets *> <size_t> self._free.pop()
+        cdef Secrets *secrets
+        if self._free == NULL:
+            self._grow()
+        secrets = self._free
+        self._free, secrets.next = secrets.next, NULL
+        return secrets
+
+    cdef int _grow(self) except -1:
+        cdef _Guarded chunk = _Guarded(SLAB_SLOTS * sizeof(Secrets))
+        cdef int slot
+        self._chunks.append(chunk)
+        for slot in range(SLAB_SLOTS):
+            self.give(<Secrets *> chunk.data + slot)
+        return 0
 
     cdef void give(self, Secrets *secrets) noexcept:
         sodium_memzero(secrets, sizeof(Secrets))
-        self._free.append(<size_t> secrets)
+        secrets.next, self._free = self._free, secrets
 
 
 cdef int _derive(Secrets *secrets, int kind, const unsigned char *answer,
@@ -680,6 +690,8 @@ cdef class _Channel:
         self._check_keyed()
         cdef unsigned char nonce[NONCE]
         cdef size_t content = lead_length + MAC + length
+        if content > 0xFFFF:
+            raise ValueError("a body has at most 65,535 bytes")
         cdef bytes frame = PyBytes_FromStringAndSize(NULL, HEADER + content)
         cdef unsigned char *out = <unsigned char *> PyBytes_AS_STRING(frame)
         _header(out, content, kind)
