@@ -6,6 +6,8 @@ import os
 import resource
 import socket
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -206,6 +208,39 @@ def test_somebody_elses_link_is_not_followed_wherever_it_stands(tmp_path: Path, 
     assert str(refusal(asked)) == f"{asked}: {theirs} is a symbolic link of user {NOBODY}, neither you nor root"
 
 
+@needs_root
+def test_a_link_put_in_the_place_of_a_folder_meanwhile_is_not_followed(market: Path, tmp_path: Path) -> None:
+    """Its owner swaps the folder that the key lies in for a link to where another key lies, as fast as he can."""
+    theirs, others = market / "theirs", tmp_path / "others"
+    for folder, text in ((theirs / "folder", TEXT), (others, key_text(KEYS["s"]))):
+        folder.mkdir(parents=True)
+        (folder / "client.key").write_bytes(text)
+        (folder / "client.key").chmod(0o600)
+    (theirs / "link").symlink_to(others)
+    os.chown(theirs / "link", NOBODY, -1, follow_symlinks=False)
+    with subprocess.Popen([sys.executable, "-c", SWAP, theirs / "folder", theirs / "link"]) as swapping:
+        loaded, refused = set(), 0
+        try:
+            for _ in range(4000):
+                try:
+                    loaded.add(load_keypair(str(theirs / "folder" / "client.key")).public)
+                except KeyFileError:
+                    refused += 1
+        finally:
+            swapping.kill()
+    assert loaded == {KEYS["C"]} and refused
+
+
+# Exchange two names for each other, on and on: renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE).
+SWAP = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+one, other = map(os.fsencode, sys.argv[1:])
+while not libc.renameat2(-100, one, -100, other, 2):
+    pass
+"""
+
+
 # systemd
 
 
@@ -324,7 +359,7 @@ def test_no_half_of_a_key_file_is_left_when_there_is_no_memory_for_its_passphras
         with open("/proc/self/statm") as file:
             size = int(file.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + (64 << 20), size + (64 << 20)))
-        with pytest.raises(MemoryError):
+        with pytest.raises(KeyFileError, match="locking the key takes 256 MiB of memory, which there is not"):
             save_keypair(str(path), Keypair.generate(), b"open sesame")
 
     in_child(act)

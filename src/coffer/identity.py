@@ -24,6 +24,8 @@ KEY_BYTES = 32
 FIELD_PRIME = 2**255 - 19
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 LINKS_LIMIT = 40
+FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 PASSPHRASE_LIMIT_BYTES = 4096
 
 # The canonical encodings of the points for which X25519 gives zero: https://cr.yp.to/ecdh.html#validate
@@ -69,45 +71,78 @@ def load_keypair(path: str, ask: Callable[[], bytes] | None = None) -> Keypair:
     when each of its steps is owned by the reader or root (protocol.md, Key file).
     """
     try:
-        resolved = _resolve(path)
-        fd = os.open(resolved, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd, folder = _open(path)
     except FileNotFoundError as error:
         raise KeyFileError(f"{path}: {error.strerror}", "coffer-companion keygen -o FILE makes a key file") from None
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from None
     try:
-        _check_status(path, resolved, os.fstat(fd))
+        _check_status(path, os.fstat(fd), folder)
         return Keypair.read(fd, path, ask)
     finally:
         os.close(fd)
 
 
-def _resolve(path: str) -> str:
-    """Return where ``path`` leads: every symbolic link on the way followed by hand, its owner checked."""
+def _open(path: str) -> tuple[int, os.stat_result]:
+    """Open where ``path`` leads; return the descriptor, and which folder it lies in.
+
+    Every symbolic link on the way is followed by hand, its owner checked. Each step is taken from the folder that the
+    last one opened, so nobody can put a link in the place of a step that has been looked at.
+    """
     here = "/" if path.startswith("/") else os.getcwd()
-    left, links = path.split("/")[::-1], 0
-    while left:
-        there = os.path.normpath(os.path.join(here, left.pop()))
-        status = os.lstat(there)
+    folder = os.open(here, FOLDER)
+    left, links = _steps(path), 0
+    try:
+        while left:
+            step = left.pop()
+            there = os.path.normpath(os.path.join(here, step))
+            target = _read_link(path, there, step, folder)
+            if target is None and not left:
+                return os.open(step, FILE, dir_fd=folder), os.fstat(folder)
+            if target is None:
+                here, folder = there, _enter(step, folder)
+                continue
+            links += 1
+            if links > LINKS_LIMIT:
+                raise KeyFileError(f"{path}: too many symbolic links")
+            if target.startswith("/"):
+                here, folder = "/", _enter("/", folder)
+            left += _steps(target)
+        return os.open(".", FILE, dir_fd=folder), os.fstat(folder)
+    finally:
+        os.close(folder)
+
+
+def _steps(path: str) -> list[str]:
+    """The names in a path, the first one last."""
+    return [name for name in path.split("/") if name not in ("", ".")][::-1]
+
+
+def _enter(step: str, folder: int) -> int:
+    inside = os.open(step, FOLDER, dir_fd=folder)
+    os.close(folder)
+    return inside
+
+
+def _read_link(path: str, there: str, step: str, folder: int) -> str | None:
+    """Return where a symbolic link leads; None if it is none. Raises KeyFileError for a stranger's link."""
+    fd = os.open(step, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        status = os.fstat(fd)
         if not stat.S_ISLNK(status.st_mode):
-            here = there
-            continue
-        links += 1
+            return None
         if not _trusted(status):
             raise KeyFileError(f"{path}: {there} is a symbolic link of user {status.st_uid}, neither you nor root")
-        if links > LINKS_LIMIT:
-            raise KeyFileError(f"{path}: too many symbolic links")
-        target = os.readlink(there)
-        here = "/" if target.startswith("/") else here
-        left += target.split("/")[::-1]
-    return here
+        return os.readlink("", dir_fd=fd)
+    finally:
+        os.close(fd)
 
 
 def _trusted(status: os.stat_result) -> bool:
     return status.st_uid in (os.geteuid(), 0)
 
 
-def _check_status(path: str, resolved: str, status: os.stat_result) -> None:
+def _check_status(path: str, status: os.stat_result, folder: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise KeyFileError(f"{path}: not a regular file")
     if not _trusted(status):
@@ -116,16 +151,17 @@ def _check_status(path: str, resolved: str, status: os.stat_result) -> None:
             f"chown {os.geteuid()} {path}",
         )
     mode = stat.S_IMODE(status.st_mode)
-    if mode & (0o037 if _from_systemd(resolved, status) else 0o077):
+    if mode & (0o037 if _from_systemd(status, folder) else 0o077):
         raise KeyFileError(f"{path}: readable by others (mode {mode:04o})", f"chmod 0600 {path}")
 
 
-def _from_systemd(resolved: str, status: os.stat_result) -> bool:
+def _from_systemd(status: os.stat_result, folder: os.stat_result) -> bool:
     """Whether systemd delivered the file: root's own, directly in this service's credentials directory."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    if not directory or status.st_uid:
+    try:
+        return bool(directory) and not status.st_uid and os.path.samestat(folder, os.stat(str(directory)))
+    except OSError:
         return False
-    return os.path.dirname(resolved) == os.path.realpath(directory)
 
 
 def load_passphrase(path: str) -> bytes:
