@@ -36,6 +36,12 @@ def test_a_file_up_to_the_limit_is_read_whole(tmp_path: Path) -> None:
     assert refusal(lambda: files.load(str(path), 1000)) == f"{path}: over 1,000 bytes"
 
 
+def test_a_limit_may_be_more_than_there_is_memory(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(200_000))
+    assert files.load(str(path), 1 << 50) == path.read_bytes()
+
+
 @pytest.mark.parametrize("kind", ["directory", "FIFO", "endless device", "missing", "link to a directory"])
 def test_only_a_regular_file_is_read_and_nothing_blocks(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "other"

@@ -11,6 +11,7 @@ import stat
 from coffer.errors import OperatorError
 
 MEMORY_KINDS = ("tmpfs", "ramfs")
+PIECE_BYTES = 65_536
 
 
 def load(path: str, limit_bytes: int) -> bytes:
@@ -20,10 +21,10 @@ def load(path: str, limit_bytes: int) -> bytes:
     except OSError as error:
         raise OperatorError(f"{path}: {error.strerror}") from None
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             raise OperatorError(f"{path}: not a regular file")
-        with open(fd, "rb", closefd=False) as file:
-            data = file.read(limit_bytes + 1)
+        data = _read(fd, status.st_size, limit_bytes)
     except OSError as error:
         raise OperatorError(f"{path}: {error.strerror}") from None
     finally:
@@ -31,6 +32,19 @@ def load(path: str, limit_bytes: int) -> bytes:
     if len(data) > limit_bytes:
         raise OperatorError(f"{path}: over {limit_bytes:,} bytes")
     return data
+
+
+def _read(fd: int, size: int, limit_bytes: int) -> bytes:
+    """Return all there is, but no more than one byte over the limit.
+
+    The size is for a buffer that is not larger than it need be: a limit may be more than there is memory.
+    """
+    pieces = []
+    left = limit_bytes + 1
+    while left and (piece := os.read(fd, min(left, max(size + 1, PIECE_BYTES)))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def save(path: str, data: bytes, *, mode: int = 0o600) -> None:
@@ -55,6 +69,12 @@ def save(path: str, data: bytes, *, mode: int = 0o600) -> None:
         sync_directory(os.path.dirname(target))
     except OSError as error:
         raise OperatorError(f"{path}: {error.strerror}") from None
+
+
+def is_scratch(name: str) -> bool:
+    """Whether a file of this name may be what ``save`` left behind when it was killed."""
+    saved, _, token = name.removesuffix(".new").rpartition(".")
+    return bool(saved) and name.endswith(".new") and len(token) == 12 and not token.strip("0123456789abcdef")
 
 
 def is_in_memory(path: str) -> bool:

@@ -126,6 +126,16 @@ def test_what_somebody_else_took_away_is_not_missed(memory: Path) -> None:
     clear(folder)
 
 
+def test_what_a_killed_run_left_half_written_is_taken_away(memory: Path) -> None:
+    folder = memory / "new"
+    fill(str(folder), {"A": "1"})
+    left = folder / f"A.{'0f' * 6}.new"
+    left.write_text("half")
+    left.chmod(0o400)
+    fill(str(folder), {"A": "2"})
+    assert {each.name: each.read_text() for each in folder.iterdir()} == {"A": "2"}
+
+
 def test_a_reader_sees_the_old_value_or_the_new_one(memory: Path) -> None:
     folder = str(memory / "new")
     fill(folder, {"A": "old"})

@@ -13,7 +13,7 @@ import stat
 
 from coffer.environment import is_name
 from coffer.errors import OperatorError
-from coffer.files import is_in_memory, save
+from coffer.files import is_in_memory, is_scratch, save
 
 MODE = 0o400
 
@@ -79,4 +79,5 @@ def _check(folder: str) -> set[str]:
 
 
 def _is_ours(name: str, status: os.stat_result) -> bool:
-    return is_name("_" + name) and stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == MODE
+    known = is_name("_" + name) or is_scratch(name)
+    return known and stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == MODE
