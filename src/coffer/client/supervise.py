@@ -113,7 +113,10 @@ class Supervisor:
         return before is not None and now - before > ONE_TERM_SECONDS
 
     def _send(self, number: int) -> None:
-        os.kill(self._pid, number)  # that pid is the command's until we have reaped it
+        try:
+            os.kill(self._pid, number)  # that pid is the command's until we have reaped it
+        except PermissionError:
+            self._tell(f"the command cannot be sent signal {number}: it runs as another user")
 
     def _reap(self) -> int | None:
         """Return the exit code of the command if it ended. Other children too: as pid 1 we inherit everybody's."""
