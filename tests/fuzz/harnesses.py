@@ -97,7 +97,7 @@ def key_file(data: bytes) -> None:
         assert_is_one_line(error)
         for line in data.split(b"\n"):
             _, _, secret = line.partition(b"-key-1:")
-            assert len(secret) < 8 or secret.decode("utf-8", "replace") not in str(error)
+            assert line.startswith(b"#") or len(secret) < 8 or secret.decode("utf-8", "replace") not in str(error)
         return
     parse_id(format_id(read.public))
 
@@ -138,6 +138,7 @@ class Harness(NamedTuple):
 
 _RESPONSES = [bytes.fromhex(case["response"]) for case in RESPONSES["cases"] + RESPONSES["refused"]]
 _IDS = [case["id"].encode() for case in IDS["good"] + IDS["bad"]]
+_KEY_FILES = [b"# coffer key\n# id: AAAA\n\n" + key_text(KEYS[name]) for name in "csef"]
 _TOMLS = [TOML, *(TOML + f"[more]\n{case['toml']}\n".encode() for case in RESPONSES["cases"])]
 
 HARNESSES = {
@@ -146,7 +147,7 @@ HARNESSES = {
     "answer": Harness(answer, [LINK, LINK + OK_GET, *FRAMES.values()]),
     "response": Harness(response, [RESPONSE, *_RESPONSES]),
     "id": Harness(id, _IDS),
-    "key_file": Harness(key_file, [b"# coffer key\n# id: AAAA\n\n" + key_text(KEYS[name]) for name in "csef"]),
+    "key_file": Harness(key_file, [*_KEY_FILES, b"# coffer-locked-key-1:secret-key-1:\n"]),
     "envelope": Harness(envelope, [ARMOUR, ARMOUR.replace(b"\n", b"\r\n\r\n")]),
     "definition": Harness(toml, _TOMLS),
 }
