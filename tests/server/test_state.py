@@ -9,7 +9,7 @@ import pytest
 
 from coffer.errors import OperatorError, SettingsError
 from coffer.server import state
-from coffer.server.loader import Stamp
+from coffer.server.state import Stamp, check_stamp
 
 STAMP = Stamp("3SAW-T7FR", 2**64 - 1, "ab" * 32)
 
@@ -55,3 +55,7 @@ def test_a_link_to_nowhere_is_unreadable_and_not_missing(tmp_path: Path) -> None
 def test_a_directory_that_is_gone_is_one_clear_line() -> None:
     with pytest.raises(OperatorError, match=r"^/nowhere/last-definition.json: No such file or directory$"):
         state.save("/nowhere", STAMP)
+
+
+def test_a_higher_serial_is_new_whatever_the_bytes() -> None:
+    assert not check_stamp("d", Stamp("x", 2, "same"), Stamp("x", 1, "same"))

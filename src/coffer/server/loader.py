@@ -19,10 +19,11 @@ from dataclasses import asdict, dataclass
 from coffer import definition, files
 from coffer._core import TableWriter
 from coffer.envelope import Envelope, armour_limit, parse_armour
-from coffer.errors import CofferError, DefinitionError, EnvelopeError, OperatorError
+from coffer.errors import CofferError, DefinitionError, OperatorError
 from coffer.identity import format_id
 from coffer.program import count
 from coffer.server import child, table
+from coffer.server.state import Stamp, check_stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,20 +36,6 @@ CPU_SECONDS = 10
 CPU_STEP_BYTES = 8 << 20
 MEMORY_BYTES = 1 << 30
 MEMORY_FACTOR = 10
-GO_BACK_HINT = (
-    "to go back on purpose, seal the old text anew: coffer-companion open OLD --key companion.key |"
-    " coffer-companion seal - --key companion.key --server ID -o FILE"
-)
-OTHER_COMPANION_HINT = "another companion sealed what was served last: seal it with --new, which counts from the time"
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """Which sealed definition was taken last: what a later one is measured against."""
-
-    companion: str
-    serial: int
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,23 +197,6 @@ def open_envelope(envelope: Envelope, keypairs: tuple[Keypair, ...], settings: S
     """Return the definition's text, opened with whichever keypair it was sealed for. Raises EnvelopeError."""
     keypair = next((each for each in keypairs if each.public == envelope.server), keypairs[0])
     return envelope.open_as_server(keypair, settings.companion)
-
-
-def check_stamp(source: str, stamp: Stamp, last: Stamp | None) -> bool:
-    """Refuse a definition older than the last one; return whether it is that very one. Raises EnvelopeError."""
-    if last is None or stamp.serial > last.serial:
-        return False
-    if stamp.serial < last.serial:
-        raise EnvelopeError(
-            f"{source}: serial {stamp.serial} is older than {last.serial}, which was served last",
-            GO_BACK_HINT if stamp.companion == last.companion else OTHER_COMPANION_HINT,
-        )
-    if stamp.digest != last.digest:
-        raise EnvelopeError(
-            f"{source}: serial {stamp.serial} was served before with other contents",
-            "two people sealed at once: seal again, over the newest file",
-        )
-    return True
 
 
 def _limit(size: int) -> None:

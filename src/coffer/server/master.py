@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from coffer._core import Keypair, Table
-    from coffer.server.loader import Loaded, Stamp
+    from coffer.server.loader import Loaded
     from coffer.server.log import Log
     from coffer.server.settings import Settings
+    from coffer.server.state import Stamp
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 LOOK_SECONDS = 1.0
