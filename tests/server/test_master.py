@@ -14,7 +14,7 @@ from coffer.identity import format_id
 from coffer.server import master as room
 from coffer.server.cli import serve_parser
 from coffer.server.log import Log
-from coffer.server.master import Master, format_address
+from coffer.server.master import Master
 from coffer.server.settings import load_settings
 
 
@@ -106,10 +106,3 @@ def test_timers_go_on_until_the_end(master: Master, monkeypatch: pytest.MonkeyPa
         moment[0] += step
         master._look_at_the_clock()
     assert rung == [101.0, 102.0, 107.0]
-
-
-@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
-def test_an_address_is_shown_as_it_is_given(host: str, shown: str) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, 0), family=family) as listener:
-        assert format_address(listener) == f"{shown}:{listener.getsockname()[1]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from coffer._core import Keypair
 from coffer.errors import SettingsError
 from coffer.identity import format_id
-from coffer.server.settings import FLAGS, Settings, add_flags, bind, load_settings
+from coffer.server.settings import FLAGS, Settings, add_flags, load_settings
 
 PUBLIC = Keypair.generate().public
 ID = format_id(PUBLIC)
@@ -221,36 +220,3 @@ def test_a_directory_that_the_service_manager_names_and_nobody_made_is_refused(
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/nowhere/coffer")
     assert refusal(load)[0] == "$STATE_DIRECTORY: /nowhere/coffer: not a directory"
-
-
-# ---- listening
-
-
-@pytest.mark.parametrize("text", ["127.0.0.1:0", "[::1]:0"])
-def test_a_bound_socket_listens_and_never_blocks(text: str) -> None:
-    (sock,) = bind(text)
-    with sock:
-        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert not sock.getblocking() and not sock.get_inheritable()
-
-
-def test_no_host_means_every_address() -> None:
-    socks = bind(":0")
-    names = {sock.getsockname()[0] for sock in socks}
-    for sock in socks:
-        sock.close()
-    assert names == {"0.0.0.0", "::"}
-
-
-def test_a_port_that_is_taken_or_a_name_that_nobody_has_is_one_clear_line() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(SettingsError, match=f"^--listen: 127.0.0.1:{port}: Address already in use$"):
-            bind(f"127.0.0.1:{port}")
-    with pytest.raises(SettingsError, match=r"^--listen: 192.0.2.1:0: Cannot assign requested address$"):
-        bind("192.0.2.1:0")
-    with pytest.raises(SettingsError, match=r"^--listen: nobody.invalid:1: (Name or service not known|Temporary .*)$"):
-        bind("nobody.invalid:1")
-    with pytest.raises(SettingsError, match="no name of a host"):
-        bind("a" * 70 + ".example:1")

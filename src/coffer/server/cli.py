@@ -9,7 +9,7 @@ import sys
 from coffer import program
 from coffer._core import harden
 from coffer.errors import SettingsError
-from coffer.server.settings import Settings, add_flags, bind, first_directory, load_settings, resolve
+from coffer.server.settings import Settings, add_flags, first_directory, load_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def check(settings: Settings) -> int:
     """Do everything but serve: also beside the running server, so nothing is bound."""
     from coffer._core import Locker
     from coffer.server import state
+    from coffer.server.listeners import resolve
     from coffer.server.loader import Loader
 
     keypairs = prepare(settings)
@@ -186,6 +187,7 @@ def _raise_limit(kind: int) -> int:
 
 
 def _listeners(settings: Settings) -> list[socket.socket]:
+    from coffer.server.listeners import bind
     from coffer.server.systemd import inherited_listeners
 
     return inherited_listeners() or [sock for text in settings.listen for sock in bind(text)]

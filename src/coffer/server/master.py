@@ -23,6 +23,7 @@ from coffer.server import control, state, systemd, table
 from coffer.server.control import Verdict
 from coffer.server.crew import Crew
 from coffer.server.deadlines import SESSION_SECONDS, now
+from coffer.server.listeners import format_address
 from coffer.server.loader import Loader
 from coffer.server.worker import Worker
 
@@ -316,9 +317,3 @@ class Master:
         self._crew.look_at_the_clock(moment)
         if self._ending is not None and self._ending <= moment:
             self._end("stopped; the last sessions took too long")
-
-
-def format_address(listener: socket.socket) -> str:
-    """``HOST:PORT`` of a listening socket, an IPv6 address in brackets."""
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -222,40 +221,3 @@ def _bucket(place: str, value: str | int) -> tuple[float, float]:
     if not 0 <= bucket[0] < float("inf") or (bucket[0] and not 1 <= bucket[1] < float("inf")):
         raise SettingsError(f"{place}: a rate of 0 or more and a burst of at least 1")
     return bucket
-
-
-def resolve(text: str) -> list[tuple[int, Any]]:
-    """Return family and address of everything that ``HOST:PORT`` means. Raises SettingsError."""
-    host, _, port = text.rpartition(":")
-    try:
-        found = socket.getaddrinfo(host.strip("[]") or None, int(port), type=socket.SOCK_STREAM,
-                                   flags=socket.AI_PASSIVE)
-    except UnicodeError:
-        raise SettingsError(f"--listen: {text!r}: no name of a host") from None
-    except OSError as error:
-        raise SettingsError(f"--listen: {text}: {error.strerror}") from None
-    return list(dict.fromkeys((int(one[0]), one[4]) for one in found))
-
-
-def bind(text: str) -> list[socket.socket]:
-    """Return non-blocking listening sockets on ``HOST:PORT``: one for each address of the name."""
-    try:
-        return [_listen(family, address) for family, address in resolve(text)]
-    except OSError as error:
-        raise SettingsError(f"--listen: {text}: {error.strerror}") from None
-
-
-def _listen(family: int, address: Any) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-        sock.listen(socket.SOMAXCONN)
-    except OSError:
-        sock.close()
-        raise
-    sock.setblocking(False)
-    return sock

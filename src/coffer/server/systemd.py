@@ -10,6 +10,7 @@ import socket
 import time
 
 from coffer.errors import SettingsError
+from coffer.server import listeners
 
 FIRST_FD = 3
 
@@ -35,8 +36,7 @@ def _inherit(fd: int) -> socket.socket:
     if not listens or sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
         sock.close()
         raise SettingsError(f"$LISTEN_FDS: descriptor {fd}: not a listening TCP socket", "ListenStream=26333")
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listeners.prepare(sock)
     return sock
 
 

@@ -1,0 +1,47 @@
+"""Listening sockets: what is bound, how it is set, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from coffer.errors import SettingsError
+from coffer.server.listeners import bind, format_address
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:0", "[::1]:0"])
+def test_a_bound_socket_listens_and_never_blocks(text: str) -> None:
+    (sock,) = bind(text)
+    with sock:
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert not sock.getblocking() and not sock.get_inheritable()
+
+
+def test_no_host_means_every_address() -> None:
+    socks = bind(":0")
+    names = {sock.getsockname()[0] for sock in socks}
+    for sock in socks:
+        sock.close()
+    assert names == {"0.0.0.0", "::"}
+
+
+def test_a_port_that_is_taken_or_a_name_that_nobody_has_is_one_clear_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"^--listen: 127.0.0.1:{port}: Address already in use$"):
+            bind(f"127.0.0.1:{port}")
+    with pytest.raises(SettingsError, match=r"^--listen: 192.0.2.1:0: Cannot assign requested address$"):
+        bind("192.0.2.1:0")
+    with pytest.raises(SettingsError, match=r"^--listen: nobody.invalid:1: (Name or service not known|Temporary .*)$"):
+        bind("nobody.invalid:1")
+    with pytest.raises(SettingsError, match="no name of a host"):
+        bind("a" * 70 + ".example:1")
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_an_address_is_shown_as_it_is_given(host: str, shown: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
+        assert format_address(listener) == f"{shown}:{listener.getsockname()[1]}"
