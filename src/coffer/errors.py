@@ -38,9 +38,17 @@ class OpenError(PeerError):
 
 
 class OperatorError(CofferError):
-    """Something the person who runs the program can mend: ``file: [table] key: what is wrong``."""
+    """Something the person who runs the program can mend: ``file: [table] key: what is wrong``.
+
+    ``exit_code`` is given where another process met the error: it ends this one with the same code.
+    """
 
     exit_code = 78
+
+    def __init__(self, message: str, hint: str | None = None, *, exit_code: int | None = None) -> None:
+        super().__init__(message, hint)
+        if exit_code is not None:
+            self.exit_code = exit_code
 
 
 class SettingsError(OperatorError):

@@ -101,9 +101,7 @@ def ask_reload(directory: str) -> str:
             reason = error.strerror or error if isinstance(error, OSError) else "it went away without an answer"
             raise UnreachableError(f"{path}: {reason}", "is coffer-server running with this --run-dir?") from None
     if verdict.code:
-        refusal = OperatorError(verdict.message, verdict.hint)
-        refusal.exit_code = verdict.code
-        raise refusal
+        raise OperatorError(verdict.message, verdict.hint, exit_code=verdict.code)
     return verdict.message
 
 

@@ -119,9 +119,7 @@ class Loader:
             raise DefinitionError(f"{self._definition}: the loader died ({child.name_end(code)})")
         said = json.loads(self._said)
         if "refused" in said:
-            refusal = OperatorError(said["refused"], said["hint"])
-            refusal.exit_code = said["code"]
-            raise refusal
+            raise OperatorError(said["refused"], said["hint"], exit_code=said["code"])
         return Loaded(Stamp(**said.pop("stamp")), **said)
 
 
