@@ -1,4 +1,4 @@
-"""Deadlines: nobody is found early, or more than a thirty-second of a second late.
+"""Deadlines: nobody is found early, or more than a thirty-second of a second late. Timers go on until the end.
 
 Not here: which deadlines there are, which tests/test_docs.py compares with docs/protocol.md.
 """
@@ -10,7 +10,7 @@ import random
 import pytest
 
 from coffer.server import deadlines
-from coffer.server.deadlines import NEVER, Deadlines
+from coffer.server.deadlines import NEVER, Deadlines, Timers
 
 
 class Item:
@@ -70,3 +70,36 @@ def test_a_long_sleep_finds_everyone_at_once(start: float) -> None:
 
 def test_an_empty_wheel_has_nobody_due(start: float) -> None:
     assert Deadlines().due(start + 1e6) == []
+
+
+def test_timers_go_on_and_a_long_sleep_is_made_up_for_once() -> None:
+    timers, moment = Timers(), 100.0
+    rung: list[float] = []
+    timers.every(1.0, lambda: rung.append(moment), moment)
+    for step in (0.5, 0.5, 0.9, 0.1, 5.0):
+        moment += step
+        timers.run(moment)
+    assert rung == [101.0, 102.0, 107.0]
+
+
+def test_the_next_of_all_timers_is_known() -> None:
+    timers = Timers()
+    timers.run(1e9)
+    assert timers.next_at is None
+    timers.every(60.0, lambda: None, 100.0)
+    assert timers.next_at == 160.0
+    timers.every(10.0, lambda: None, 100.0)
+    assert timers.next_at == 110.0
+    timers.run(155.0)
+    assert timers.next_at == 160.0
+    timers.run(160.0)
+    assert timers.next_at == 165.0
+
+
+def test_a_timer_may_start_another() -> None:
+    timers, rung = Timers(), []
+    timers.every(10.0, lambda: timers.every(1.0, lambda: rung.append("rung"), 110.0), 100.0)
+    timers.run(110.0)
+    assert not rung and timers.next_at == 111.0
+    timers.run(111.0)
+    assert rung == ["rung"]

@@ -95,14 +95,16 @@ def test_a_file_that_comes_and_goes_is_seen(master: Master, monkeypatch: pytest.
     assert len(loads) == 1, "a file that is away is on its way"
 
 
-def test_timers_go_on_until_the_end(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_sleeps_until_the_first_thing_that_is_due(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
     moment = [100.0]
     monkeypatch.setattr(room, "now", lambda: moment[0])
-    rung: list[float] = []
-    master._every(1.0, lambda: rung.append(moment[0]))
-    master._every(None, lambda: rung.append(-1))
-    assert master._patience() == 1.0
-    for step in (0.5, 0.5, 0.9, 0.1, 5.0):
-        moment[0] += step
-        master._look_at_the_clock()
-    assert rung == [101.0, 102.0, 107.0]
+    assert master._pause_seconds() is None, "nothing is: a signal wakes it"
+    monkeypatch.setattr(master, "_ending", 103.0)
+    assert master._pause_seconds() == 3.0
+    looks: list[float] = []
+    master._timers.every(1.0, lambda: looks.append(moment[0]), moment[0])
+    assert master._pause_seconds() == 1.0
+    moment[0] = 101.5
+    assert master._pause_seconds() == 0.0
+    master._look_at_the_clock()
+    assert looks == [101.5] and master._pause_seconds() == 1.0

@@ -1,4 +1,4 @@
-"""How long the server waits for what, and a wheel that finds whoever is late.
+"""How long the server waits for what, a wheel that finds whoever is late, and what is done again and again.
 
 The seconds are those of docs/protocol.md, and a test compares the two. The clock goes on through suspend.
 """
@@ -9,6 +9,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Protocol
 
     class Waiting(Protocol):
@@ -86,3 +87,32 @@ class Deadlines:
         if slot is None:
             slot = self._slots[tick] = set()
         slot.add(item)
+
+
+class Timers:
+    """What is done every so many seconds. ``next_at`` is when the next of it is due, None without any.
+
+    After a long sleep each is done once, not as often as it was missed.
+    """
+
+    def __init__(self) -> None:
+        self._timers: list[tuple[float, float, Callable[[], None]]] = []
+        self.next_at: float | None = None
+
+    def every(self, seconds: float, act: Callable[[], None], moment: float) -> None:
+        """Have ``act`` called every so many seconds, counted from ``moment``."""
+        self._timers.append((moment + seconds, seconds, act))
+        self._find_next()
+
+    def run(self, moment: float) -> None:
+        """Do what is due."""
+        if self.next_at is None or moment < self.next_at:
+            return
+        for index, (when, seconds, act) in enumerate(self._timers):
+            if when <= moment:
+                self._timers[index] = (moment + seconds, seconds, act)
+                act()
+        self._find_next()
+
+    def _find_next(self) -> None:
+        self.next_at = min(when for when, _, _ in self._timers)

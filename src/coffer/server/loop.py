@@ -17,7 +17,7 @@ import socket
 import termios
 from collections import OrderedDict
 
-from coffer.server.deadlines import NEVER, SESSION_SECONDS, TICKS_A_SECOND, WRITE_SECONDS, Deadlines, now
+from coffer.server.deadlines import NEVER, SESSION_SECONDS, TICKS_A_SECOND, WRITE_SECONDS, Deadlines, Timers, now
 from coffer.server.doors import PAUSE_SECONDS, Doors, reset
 
 TYPE_CHECKING = False
@@ -101,7 +101,7 @@ class Loop:
         self._deadlines = Deadlines()
         self._silent: OrderedDict[Connection, None] = OrderedDict()
         self._count = 0
-        self._timers: list[tuple[float, float, Callable[[], None]]] = []
+        self._timers = Timers()
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._stop_at: float | None = None
         self._running = True
@@ -112,7 +112,7 @@ class Loop:
 
     def call_every(self, seconds: float, act: Callable[[], None]) -> None:
         """Call ``act`` every so many seconds for as long as the loop runs."""
-        self._timers.append((self.moment + seconds, seconds, act))
+        self._timers.every(seconds, act, self.moment)
 
     def watch(self, sock: socket.socket, act: Callable[[], None]) -> None:
         """Call ``act`` whenever there is something to read on a socket that is not a client's."""
@@ -303,21 +303,19 @@ class Loop:
 
     # -- the clock
 
-    def _pause_seconds(self) -> float | None:
+    def _pause_seconds(self) -> float:
         if self._deadlines or self._stop_at is not None:
             return 1 / TICKS_A_SECOND
         if self._doors.opens_at is not None:
             return PAUSE_SECONDS
-        return max(0.0, min(when for when, _, _ in self._timers) - self.moment)
+        assert self._timers.next_at is not None  # sources are forgotten for as long as it runs
+        return max(0.0, self._timers.next_at - self.moment)
 
     def _look_at_the_clock(self) -> None:
         moment = self.moment
         for connection in self._deadlines.due(moment):
             self._run_out(connection)
-        for index, (when, seconds, act) in enumerate(self._timers):
-            if when <= moment:
-                self._timers[index] = (moment + seconds, seconds, act)
-                act()
+        self._timers.run(moment)
         if self._doors.opens_at is not None and self._doors.opens_at <= moment:
             self._doors.open()
         if self._stop_at is not None and (not self._count or self._stop_at <= moment):

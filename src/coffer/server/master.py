@@ -22,15 +22,13 @@ from coffer.program import count
 from coffer.server import control, state, systemd, table
 from coffer.server.control import Verdict
 from coffer.server.crew import Crew
-from coffer.server.deadlines import SESSION_SECONDS, now
+from coffer.server.deadlines import SESSION_SECONDS, Timers, now
 from coffer.server.listeners import format_address
 from coffer.server.loader import Loader
 from coffer.server.worker import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from coffer._core import Keypair, Table
     from coffer.server.loader import Loaded
     from coffer.server.log import Log
@@ -68,7 +66,7 @@ class Master:
         self._verdict: Verdict | None = None
         self._control: socket.socket | None = None
         self._seen: object = None
-        self._timers: list[tuple[float, Callable[[], None]]] = []
+        self._timers = Timers()
         self._is_ready = False
         self._ending: float | None = None
         self._running = True
@@ -81,7 +79,7 @@ class Master:
         try:
             self._reload()
             while self._running:
-                for key, _ in self._selector.select(self._patience()):
+                for key, _ in self._selector.select(self._pause_seconds()):
                     key.data()
                 self._look_at_the_clock()
         finally:
@@ -111,9 +109,14 @@ class Master:
         self._log.say(f"{count(settings.workers, 'worker')}, at most {connections} each")
         if not memory_is_locked() or not self._crew.memory_is_locked:
             self._log.say("warning: not all secret memory could be locked, it may be swapped; raise `ulimit -l`")
-        self._every(systemd.watchdog_seconds(), lambda: systemd.notify("WATCHDOG=1"))
-        if settings.reload_on_change:
-            self._every(LOOK_SECONDS, self._look_for_change)
+        self._start_timers()
+
+    def _start_timers(self) -> None:
+        watchdog_seconds = systemd.watchdog_seconds()
+        if watchdog_seconds is not None:
+            self._timers.every(watchdog_seconds, lambda: systemd.notify("WATCHDOG=1"), now())
+        if self._settings.reload_on_change:
+            self._timers.every(LOOK_SECONDS, self._look_for_change, now())
 
     def _become_worker(self, number: int, channel: socket.socket) -> int:
         """In a new process: let go of all that is the master's, and serve."""
@@ -293,27 +296,13 @@ class Master:
 
     # -- the clock
 
-    def _every(self, seconds: float | None, act: Callable[[], None]) -> None:
-        if seconds is None:
-            return
-
-        def again() -> None:
-            act()
-            self._every(seconds, act)
-
-        self._timers.append((now() + seconds, again))
-
-    def _patience(self) -> float | None:
-        moments = [when for when, _ in self._timers]
-        moments += [when for when in (self._crew.due_at, self._ending) if when is not None]
+    def _pause_seconds(self) -> float | None:
+        moments = [when for when in (self._timers.next_at, self._crew.due_at, self._ending) if when is not None]
         return max(0.0, min(moments) - now()) if moments else None
 
     def _look_at_the_clock(self) -> None:
         moment = now()
-        late = [timer for timer in self._timers if timer[0] <= moment]
-        self._timers = [timer for timer in self._timers if timer[0] > moment]
-        for _, act in late:
-            act()
+        self._timers.run(moment)
         self._crew.look_at_the_clock(moment)
         if self._ending is not None and self._ending <= moment:
             self._end("stopped; the last sessions took too long")
