@@ -232,11 +232,11 @@ class Loop:
         A new connection is read once more, in the next round, before it is given to the selector: under load its
         next frame is there by then, and so a whole session may pass without being registered at all.
         """
-        self._wait(connection, self._patience[connection.conversation.state])
+        self._set_deadline(connection, self._patience[connection.conversation.state])
         if not connection.events:
             self._answered.append(connection)
 
-    def _wait(self, connection: Connection, seconds: float) -> None:
+    def _set_deadline(self, connection: Connection, seconds: float) -> None:
         deadline = self.moment + seconds
         if deadline > connection.since + SESSION_SECONDS:
             self._deadlines.set(connection, connection.since + SESSION_SECONDS, self.moment)
@@ -257,7 +257,7 @@ class Loop:
         if sent == len(data):
             return True
         if connection.out is None:
-            self._wait(connection, WRITE_SECONDS)
+            self._set_deadline(connection, WRITE_SECONDS)
         connection.out = memoryview(data)[sent:]
         self._select(connection, WRITE)
         return False
