@@ -9,7 +9,7 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coffer.toml import format_key, format_literal
+from coffer.toml import format_key, format_literal, is_same
 
 OFFSETS = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 VALUES = (
@@ -46,3 +46,23 @@ def test_several_lines_stay_several_lines_and_one_stays_one() -> None:
 def test_a_moment_is_written_as_in_protocol_md() -> None:
     assert format_literal(datetime(2027, 1, 31, 7, 0, 0, 5, UTC)) == "2027-01-31T07:00:00.000005Z"
     assert (format_literal(date(2027, 1, 31)), format_literal(time(7))) == ("2027-01-31", "07:00:00")
+
+
+def test_values_are_the_same_if_a_reader_cannot_tell_them_apart() -> None:
+    same = ["1", "1.0", "true", "0.0", "-0.0", "nan", "inf", '"1"', "2027-01-31", '"2027-01-31"', "07:00:00"]
+    same += ["2027-01-31T00:00:00Z", "2027-01-31T02:00:00+02:00", "2027-01-31T00:00:00", '"NaN"', '""']
+    values = [tomli.loads(f"x = {each}")["x"] for each in same]
+    again = [tomli.loads(f"x = {each}")["x"] for each in same]
+    for at, value in enumerate(values):
+        assert [is_same(value, other) for other in again] == [at == place for place in range(len(again))]
+
+
+def test_no_value_is_the_same_as_no_value_only() -> None:
+    assert is_same(None, None)
+    assert not any(is_same(None, value) or is_same(value, None) for value in ("", 0, False, "None", 0.0))
+
+
+@given(VALUES, VALUES)
+def test_what_python_takes_for_unequal_is_never_the_same(one: object, other: object) -> None:
+    assert one == other or not is_same(one, other)
+    assert is_same(one, one)

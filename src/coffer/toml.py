@@ -29,6 +29,16 @@ def format_literal(value: Value) -> str:
     return _quote(value)
 
 
+def is_same(one: Value | None, other: Value | None) -> bool:
+    """Whether two values are written alike, so that no reader can tell them apart; None is where no value is.
+
+    Not ``==``, to which one moment in two offsets is equal, 0.0 to -0.0, 1 to true, and no NaN to itself.
+    """
+    if one is None or other is None:
+        return one is other
+    return format_literal(one) == format_literal(other)
+
+
 def _quote(text: str) -> str:
     return f'"{_escape(text)}"'
 

@@ -84,6 +84,42 @@ def test_setting_the_same_again_changes_nothing(companion, web, tmp_path: Path) 
     assert (tmp_path / FILE).read_bytes() == before
 
 
+TELLABLE = [
+    ("2027-01-31T00:00:00Z", "2027-01-31T02:00:00+02:00"),
+    ("-0.0", "0.0"),
+    ("1", "true"),
+    ("07:00:00", "07:00:00.500000"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), TELLABLE)
+def test_a_value_that_a_program_can_tell_from_the_old_one_is_set(companion, sealed, old: str, new: str) -> None:
+    sealed(f"[web]\nX = {old}\n")
+    assert companion("set", FILE, "web.X", "--stdin", "--toml", stdin=new).err.startswith("web.X: changed")
+    assert companion("get", FILE, "web.X").out == new
+
+
+@pytest.mark.parametrize(("old", "new"), TELLABLE)
+def test_a_value_that_a_program_can_tell_from_the_old_one_is_imported(companion, sealed, old: str, new: str) -> None:
+    sealed(f"[web]\nX = {old}\n")
+    arguments = ("import", FILE, "-", "--client", "web", "--from", "toml")
+    assert companion(*arguments, stdin=f"X = {new}").code == 3, "as it would be replaced"
+    assert companion(*arguments, "--overwrite", stdin=f"X = {new}").err.endswith("0 new, 1 changed, 0 the same\n")
+    assert companion("get", FILE, "web.X").out == new
+
+
+@pytest.mark.parametrize(("old", "new"), [("nan", "+nan"), ("2027-01-31 00:00:00Z", "2027-01-31T00:00:00+00:00")])
+def test_the_same_value_written_otherwise_changes_nothing(companion, sealed, tmp_path: Path, old, new) -> None:
+    sealed(f"[web]\nX = {old}\n")
+    before = (tmp_path / FILE).read_bytes()
+    assert companion("set", FILE, "web.X", "--stdin", "--toml", stdin=new).err == (
+        f"web.X: the same as before\n{FILE}: unchanged\n"
+    )
+    arguments = ("import", FILE, "-", "--client", "web", "--from", "toml")
+    assert companion(*arguments, stdin=f"X = {new}").err == "web: 1 value from stdin: 0 new, 0 changed, 1 the same\n"
+    assert (tmp_path / FILE).read_bytes() == before
+
+
 def test_advice_on_the_value_just_set_comes_at_once(companion, web) -> None:
     assert companion("set", FILE, "web.TOKEN", "--stdin", stdin="changeme ").err.endswith(
         f"{FILE}:7:1: warning: [web] TOKEN: a value that ends with a blank (blanks)\n"

@@ -6,7 +6,7 @@ from coffer.companion.digests import Digests
 from coffer.companion.sealed import load_any
 from coffer.identity import format_id
 from coffer.program import escape
-from coffer.toml import format_key, format_literal
+from coffer.toml import format_key, format_literal, is_same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,5 +58,5 @@ def _values(client: str, old: Mapping[str, Value], new: Mapping[str, Value], sho
             yield f"+ {name} {show(new[key])}"
         elif key not in new:
             yield f"- {name} {show(old[key])}"
-        elif format_literal(old[key]) != format_literal(new[key]):
+        elif not is_same(old[key], new[key]):
             yield f"~ {name} {show(old[key])} -> {show(new[key])}"

@@ -13,6 +13,7 @@ from coffer.companion.sealed import load
 from coffer.companion.terminal import say
 from coffer.errors import DefinitionError, Finding, OperatorError, SettingsError
 from coffer.program import count
+from coffer.toml import is_same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def import_values(options: Namespace) -> int:
     document = sealed.document()
     old = document.values(options.client)
     new = _read(options)
-    changed = {key for key in new if key in old and not _same(old[key], new[key])}
+    changed = {key for key in new if key in old and not is_same(old[key], new[key])}
     if changed and not options.overwrite:
         raise _conflicts(options, [key for key in new if key in changed])
     for key, value in new.items():
@@ -60,10 +61,6 @@ def _read(options: Namespace) -> dict[str, Value]:
 def _ending(path: str) -> str:
     base = os.path.basename(path)
     return ".env" if base == ".env" or base.startswith(".env.") else os.path.splitext(base)[1]
-
-
-def _same(old: Value, new: Value) -> bool:
-    return type(old) is type(new) and old == new
 
 
 def _conflicts(options: Namespace, keys: list[str]) -> DefinitionError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from coffer.companion.document import Document
 from coffer.identity import format_id, parse_id
-from coffer.toml import format_key, format_literal
+from coffer.toml import format_key, is_same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class Merge:
 
     def _differs(self, document: Document, client: str) -> bool:
         """Whether a client is not as it was in the base, where it was."""
-        return (_ids(document, client).keys(), _literals(document, client)) != (
-            _ids(self._base, client).keys(),
-            _literals(self._base, client),
+        base, values = _values_of(self._base, client), _values_of(document, client)
+        return _ids(document, client).keys() != _ids(self._base, client).keys() or any(
+            not is_same(base.get(key), values.get(key)) for key in {**base, **values}
         )
 
     def _ids(self, client: str, in_base: bool) -> None:
@@ -64,21 +64,20 @@ class Merge:
             self._ours.drop_id(client, ours[id_text])
 
     def _values(self, client: str) -> None:
-        base, ours, theirs = (_literals(each, client) for each in (self._base, self._ours, self._theirs))
-        values = self._theirs.values(client)
+        base, ours, theirs = (_values_of(each, client) for each in (self._base, self._ours, self._theirs))
         for key in dict.fromkeys([*base, *theirs]):
             old, our, their = base.get(key), ours.get(key), theirs.get(key)
-            if their in (old, our):
+            if is_same(their, old) or is_same(their, our):
                 continue
-            if our != old:
+            if not is_same(our, old):
                 self.conflicts.append(f"{client}.{format_key(key)}: {_what_happened(old, our, their)}")
             elif their is None:
                 self._ours.unset(client, key)
             else:
-                self._ours.set(client, key, values[key])
+                self._ours.set(client, key, their)
 
 
-def _what_happened(old: str | None, our: str | None, their: str | None) -> str:
+def _what_happened(old: Value | None, our: Value | None, their: Value | None) -> str:
     if our is None:
         return "removed here, changed there"
     if their is None:
@@ -92,7 +91,5 @@ def _ids(document: Document | None, client: str) -> dict[str, str]:
     return {format_id(parse_id(each)): each for each in written}
 
 
-def _literals(document: Document | None, client: str) -> dict[str, str]:
-    """Return the values of a client as TOML writes them, which tells 1 from true, and one NaN not from another."""
-    values: dict[str, Value] = document.values(client) if document and client in document.clients() else {}
-    return {key: format_literal(value) for key, value in values.items()}
+def _values_of(document: Document | None, client: str) -> dict[str, Value]:
+    return document.values(client) if document and client in document.clients() else {}

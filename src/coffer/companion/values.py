@@ -23,6 +23,7 @@ from coffer.names import near, split
 from coffer.program import count
 from coffer.prompt import ask_hidden
 from coffer.shard import format_value, kind_of
+from coffer.toml import is_same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _set(document: Document, client: str, key: str, value: Value) -> str:
     document.set(client, key, value)
     if old is None:
         return "new"
-    if type(old) is type(value) and old == value:
+    if is_same(old, value):
         return SAME
     if kind_of(old) != kind_of(value):
         return f"changed, and {kind_of(value)} where {kind_of(old)} was (--toml takes numbers, booleans and dates)"
