@@ -120,6 +120,14 @@ def test_the_same_value_written_otherwise_changes_nothing(companion, sealed, tmp
     assert (tmp_path / FILE).read_bytes() == before
 
 
+def test_a_value_that_stays_the_same_keeps_its_form_while_others_change(companion, sealed) -> None:
+    sealed("[web]\nMODE = 0o640\nNAME = 'tulip'\n")
+    assert companion("set", FILE, "web.MODE", "web.NEW", "--stdin", "--toml", stdin="416").code == 0
+    values = '{"NAME": "tulip", "MODE": 416, "OTHER": 1}'
+    assert companion("import", FILE, "-", "--client", "web", "--from", "json", stdin=values).code == 0
+    assert companion("open", FILE).out.endswith("[web]\nMODE = 0o640\nNAME = 'tulip'\nNEW = 416\nOTHER = 1\n")
+
+
 def test_advice_on_the_value_just_set_comes_at_once(companion, web) -> None:
     assert companion("set", FILE, "web.TOKEN", "--stdin", stdin="changeme ").err.endswith(
         f"{FILE}:7:1: warning: [web] TOKEN: a value that ends with a blank (blanks)\n"

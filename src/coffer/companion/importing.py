@@ -31,15 +31,16 @@ def import_values(options: Namespace) -> int:
     document = sealed.document()
     old = document.values(options.client)
     new = _read(options)
-    changed = {key for key in new if key in old and not is_same(old[key], new[key])}
-    if changed and not options.overwrite:
-        raise _conflicts(options, [key for key in new if key in changed])
-    for key, value in new.items():
-        document.set(options.client, key, value)
-    added = len(new.keys() - old.keys())
-    counts = f"{added} new, {len(changed)} changed, {len(new) - added - len(changed)} the same"
-    if added or changed:
+    changes = [key for key, value in new.items() if not is_same(old.get(key), value)]
+    replaced = [key for key in changes if key in old]
+    if replaced and not options.overwrite:
+        raise _conflicts(options, replaced)
+    for key in changes:
+        document.set(options.client, key, new[key])
+    if changes:
         sealed.replace(document.format())
+    added = len(changes) - len(replaced)
+    counts = f"{added} new, {len(replaced)} changed, {len(new) - len(changes)} the same"
     say(f"{options.client}: {count(len(new), 'value')} from {name(options.source)}: {counts}")
     if options.source != STDIN:
         say(f"{options.source} still holds them in clear")

@@ -84,11 +84,11 @@ def get_value(options: Namespace) -> int:
 def _set(document: Document, client: str, key: str, value: Value) -> str:
     """Set a value; return in words what that changes."""
     old = document.values(client).get(key)
+    if is_same(old, value):
+        return SAME
     document.set(client, key, value)
     if old is None:
         return "new"
-    if is_same(old, value):
-        return SAME
     if kind_of(old) != kind_of(value):
         return f"changed, and {kind_of(value)} where {kind_of(old)} was (--toml takes numbers, booleans and dates)"
     return "changed"
