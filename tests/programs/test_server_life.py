@@ -7,13 +7,12 @@ import os
 import resource
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tower import CANARIES, Tower, contains_none, is_alive, status_of, take, until
+from tower import CANARIES, Manager, Tower, contains_none, is_accepted, is_alive, status_of, take, until
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def test_a_drain_finishes_what_has_begun_refuses_the_late_and_ends_with_0(tower:
     tower.open("--workers", "2")
     linked, linked_session, get = tower.linked()
     late, late_session = tower.connect(), tower.session("worker")
-    time.sleep(0.1)
+    until(lambda: is_accepted(late))
     assert tower.process
     tower.process.send_signal(signal.SIGTERM)
     until(lambda: refuses(tower.port), 2)
@@ -177,28 +176,6 @@ def test_a_log_that_nobody_reads_stops_nobody(tower: Tower) -> None:
 
 
 # ---- the service manager
-
-
-class Manager:
-    """What listens at $NOTIFY_SOCKET; ``heard`` are its datagrams so far."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = str(folder / "notify")
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._sock.bind(self.path)
-        self.heard: list[str] = []
-        self._thread = threading.Thread(target=self._hear)
-        self._thread.start()
-
-    def _hear(self) -> None:
-        while said := self._sock.recv(4096):
-            self.heard.append(said.decode())
-
-    def close(self) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.sendto(b"", self.path)
-        self._thread.join()
-        self._sock.close()
 
 
 def test_the_service_manager_hears_ready_reloading_watchdog_and_stopping(tower: Tower, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tower import CANARIES, Tower, contains_none, take, until
+from tower import CANARIES, Manager, Tower, contains_none, take, until
 
 from coffer import codec
 
@@ -65,17 +66,20 @@ def test_a_hangup_reloads(tower: Tower) -> None:
 
 
 def test_reload_on_change_looks_every_second_and_says_a_refusal_once(tower: Tower) -> None:
-    tower.open("--reload-on-change")
-    tower.seal(numbered(2))
-    tower.await_line("serving serial 2: ", 2.5)
-    (tower.folder / "definition.coffer").write_text("half of i")
-    tower.await_line("reload refused", 2.5)
-    time.sleep(1.3)
-    assert tower.read_log().count("reload refused") == 1
+    with contextlib.closing(Manager(tower.folder)) as manager:
+        tower.open("--reload-on-change", env={"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "1000000"})
+        tower.seal(numbered(2))
+        tower.await_line("serving serial 2: ", 2.5)
+        (tower.folder / "definition.coffer").write_text("half of i")
+        tower.await_line("reload refused", 2.5)
+        # Half seconds by the server's own clock: at least one look lies between the second and the fifth.
+        beats = manager.heard.count("WATCHDOG=1")
+        until(lambda: manager.heard.count("WATCHDOG=1") >= beats + 5)
     (tower.folder / "definition.coffer").unlink()
     tower.seal(numbered(3))
     tower.await_line("serving serial 3: ", 2.5)
     assert number(tower) == 3
+    assert tower.read_log().count("reload refused") == 1
 
 
 def test_without_a_server_reload_says_so(tower: Tower) -> None:
@@ -306,6 +310,7 @@ def test_an_unreadable_memory_stops_the_start(tower: Tower) -> None:
 
 
 def test_whoever_waits_for_a_reload_is_told_when_the_server_stops(tower: Tower) -> None:
+    tower.run_dir = tower.run_dir.rename(tower.folder / f"run-{os.getpid()}")  # a name that no other test has
     tower.open()
     with Stopped(tower):
         answers: list[tuple[int, str]] = []
@@ -318,7 +323,7 @@ def test_whoever_waits_for_a_reload_is_told_when_the_server_stops(tower: Tower) 
         threads = [threading.Thread(target=ask) for _ in range(2)]
         for thread in threads:
             thread.start()
-        time.sleep(1.0)
+        until(lambda: tower.askers == 2)
         assert tower.process
         tower.process.send_signal(signal.SIGTERM)
         for thread in threads:

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ from house import House
 from coffer.protocol import ClientSession
 
 PATIENCE_SECONDS = 20.0
+ACCEPTED = "03"  # a connected Unix socket that some process has, in /proc/net/unix
 TABLES = '[web]\nPASSWORD = "canary-5d1e-never-seen"\n[worker]\nTOKEN = "canary-77aa-never-seen"\n'
 CANARIES = ("canary-5d1e-never-seen", "canary-77aa-never-seen")
 
@@ -53,7 +55,7 @@ class Tower(House):
         workers = () if "--workers" in options else ("--workers", "1")
         return [
             "coffer-server", "--key", "server.key", "--companion", self.id("companion"),
-            "--definition", "definition.coffer", "--run-dir", "run", *listen, *workers, *options,
+            "--definition", "definition.coffer", "--run-dir", self.run_dir.name, *listen, *workers, *options,
         ]  # fmt: skip
 
     def launch(self, *options: str, port: int = 0, env: dict[str, str] | None = None, **how: Any) -> None:
@@ -87,9 +89,16 @@ class Tower(House):
 
     def reload(self) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["coffer-server", "reload", "--run-dir", "run"], cwd=self.folder, env=self.environment,
+            ["coffer-server", "reload", "--run-dir", self.run_dir.name], cwd=self.folder, env=self.environment,
             capture_output=True, text=True, timeout=60,
         )  # fmt: skip
+
+    @property
+    def askers(self) -> int:
+        """How many wait on a control socket of this name, accepted and not yet answered."""
+        path = f"{self.run_dir.name}/control.sock"
+        lines = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
+        return sum(1 for line in lines if line[-1] == path and line[5] == ACCEPTED)
 
     @property
     def children(self) -> list[int]:
@@ -137,6 +146,28 @@ class Tower(House):
         return session.response
 
 
+class Manager:
+    """What listens at $NOTIFY_SOCKET; ``heard`` are its datagrams so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = str(folder / "notify")
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sock.bind(self.path)
+        self.heard: list[str] = []
+        self._thread = threading.Thread(target=self._hear)
+        self._thread.start()
+
+    def _hear(self) -> None:
+        while said := self._sock.recv(4096):
+            self.heard.append(said.decode())
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"", self.path)
+        self._thread.join()
+        self._sock.close()
+
+
 def take(sock: socket.socket, size: int) -> bytes:
     said = b""
     while len(said) < size:
@@ -156,6 +187,16 @@ def ending(sock: socket.socket) -> tuple[int, str]:
         except ConnectionResetError:
             return count, "reset"
     return count, "closed"
+
+
+def is_accepted(sock: socket.socket) -> bool:
+    """Whether the server has taken this connection: its end of it has no inode before, only a place in the queue."""
+    theirs, ours = (f":{end[1]:04X}" for end in (sock.getpeername(), sock.getsockname()))
+    for line in Path("/proc/net/tcp").read_text().splitlines():
+        _, local, remote, *_, inode = line.split()[:10]
+        if local.endswith(theirs) and remote.endswith(ours):
+            return inode != "0"
+    return False
 
 
 def is_alive(pid: int) -> bool:
