@@ -354,7 +354,7 @@ cdef class Keypair:
         try:
             key = _stretch(passphrase, locked + 8, passes, kib)
         except MemoryError:
-            raise KeyFileError(f"{where}: unlocking takes {kib // 1024} MiB of memory, which there is not") from None
+            raise KeyFileError(f"{where}: trying the passphrase takes {kib // 1024} MiB, which there are not") from None
         if not _box_opens(self._secret.data, locked + 8 + PW_SALT, MAC + KEY, nonce, key.data):
             raise KeyFileError(f"{where}: the passphrase does not open this key")
         return 0

@@ -62,7 +62,7 @@ def test_too_little_memory_for_a_passphrase_is_said_and_leaves_nothing(companion
     assert run(*poor, "id", "locked.key", "--passphrase-file", passphrase_file) == (
         78,
         "",
-        "coffer-companion: error: locked.key: line 3: unlocking takes 256 MiB of memory, which there is not\n",
+        "coffer-companion: error: locked.key: line 3: trying the passphrase takes 256 MiB, which there are not\n",
     )
     for _ in range(2):  # the second finds no file of the first
         assert run(*poor, "keygen", "-o", "new.key", "--passphrase-file", passphrase_file) == (
