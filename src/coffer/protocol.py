@@ -115,12 +115,13 @@ class _Session:
 class ServerSession(_Session):
     """The server's end of one conversation.
 
-    ``find`` is asked once, by the client's public key, and returns a handle or None. From a proven Hello on,
+    ``find`` is asked once, by the client's public key, and returns a handle or None. From a Hello that opened on,
     ``client`` is that key, ``shard`` that handle, and ``told`` the kind of the last answer; before, they are None.
+    That Hello may be a recorded one: ``proven`` says that a Get or Bye has opened, and so the client is there.
     ``refusal`` is read when an answer is due: one of the texts of Error, or None.
     """
 
-    __slots__ = ("_find", "_responder", "client", "refusal", "shard", "told")
+    __slots__ = ("_find", "_responder", "client", "proven", "refusal", "shard", "told")
 
     _steps = SERVER_STEPS
     _channel: ServerChannel | None
@@ -134,6 +135,7 @@ class ServerSession(_Session):
         self.shard: ShardHandle | None = None
         self.refusal: bytes | None = None
         self.told: int | None = None
+        self.proven = False
 
     def _take(self, kind: int, body: bytes) -> bytes:
         if kind == Kind.HELLO:
@@ -163,6 +165,7 @@ class ServerSession(_Session):
     def _take_get(self, body: bytes) -> bytes:
         assert self._channel is not None and self.shard is not None
         self._channel.open(Kind.GET, body)
+        self.proven = True
         if self.refusal is not None:
             frame = self._channel.seal(Kind.ERROR, self.refusal)
             self.told = Kind.ERROR
@@ -176,6 +179,7 @@ class ServerSession(_Session):
         assert self._channel is not None
         if self._channel.open(Kind.BYE, body) != self.client:
             raise OpenError("Bye: not from this client")
+        self.proven = True
         self._close()
         return b""
 

@@ -146,7 +146,7 @@ def test_every_deadline_is_kept_to_half_a_second_and_none_is_stretched_by_a_drib
         assert seconds - 0.1 < took < seconds + 0.5, (peer.__name__, took)
     log = tower.read_log()
     assert log.count("127.0.0.1: deadline: no whole Hello in time") == 3
-    assert log.count("127.0.0.1: web: deadline: no whole Get in time") == 2
+    assert log.count("127.0.0.1: deadline: no whole Get in time") == 2
     assert log.count("127.0.0.1: web: deadline: no whole Bye in time") == 1
 
 
@@ -174,7 +174,7 @@ def test_each_fault_is_named_by_its_step_and_never_by_its_bytes(own: Tower) -> N
     sock.sendall(get[:-1] + bytes([get[-1] ^ 1]))
     assert ending(sock) == (0, "reset")
     until(lambda: own.read_log().count("coffer-server: 127.0.0.1: ") == 7, 5, own.read_log)
-    assert "coffer-server: 127.0.0.1: web: after Link: the box does not open\n" in own.read_log()
+    assert "coffer-server: 127.0.0.1: after Link: the box does not open\n" in own.read_log()
     assert "MARKER" not in own.read_log()
 
 
@@ -266,6 +266,20 @@ def test_failing_hellos_empty_a_bucket_that_time_refills_and_key_not_found_is_on
     own.fetch(source="127.0.0.2")
     own.await_line(r"too many failing Hellos from one source \(--failing-hellos-per-source; behind a proxy")
     until(lambda: _fetches(own), 3)
+
+
+def test_a_hello_played_again_and_again_is_no_better_than_a_failing_one(own: Tower) -> None:
+    own.open("--failing-hellos-per-source", "1:5", "--workers", "1")
+    recorded = own.session().hello
+    for _ in range(5):
+        sock = own.connect()
+        sock.sendall(recorded)
+        take(sock, 75)
+        sock.close()
+    until(lambda: own.read_log().count("after Link: the stream ends where Get was to come") == 5, 5, own.read_log)
+    assert not _fetches(own)
+    own.fetch(source="127.0.0.2")
+    assert "web" not in own.read_log().partition("at most")[2], "who is not there is not named"
 
 
 def test_good_hellos_cost_nothing_of_the_bucket(own: Tower) -> None:

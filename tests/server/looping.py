@@ -22,6 +22,7 @@ class Echo:
         self.closed = False
         self.fault: str | None = None
         self.failing = False
+        self.proven = False
         self._line = b""
 
     def receive(self, data: memoryview) -> bytes:
@@ -34,8 +35,10 @@ class Echo:
             self._end("a fault")
             return b""
         if line == b"bye":
+            self.proven = True
             self._end(None)
             return b""
+        self.proven = self.state != "first"
         self.state = "third" if self.state == "second" else "second"
         return bytes(int(line[4:])) if line.startswith(b"big ") else line + b"\n"
 

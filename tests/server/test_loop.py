@@ -142,12 +142,36 @@ def test_at_the_cap_the_one_that_is_silent_longest_gives_way() -> None:
         second.close()
 
 
-def test_at_the_cap_nobody_who_has_spoken_gives_way_and_the_next_waits_for_a_place() -> None:
-    with Running(most=1) as running:
+def test_at_the_cap_whoever_has_begun_and_not_gone_on_for_a_second_gives_way() -> None:
+    """A beginning can be played again by anybody who once heard one."""
+    with Running(most=1, second=5.0) as running:
+        began = time.monotonic()
+        first = running.connect(b"hello\n")
+        assert first.recv(100) == b"hello\n"
+        assert is_served(running.connect())
+        assert 0.9 < time.monotonic() - began < 2.0
+        assert ending(first) == (b"", "reset")
+        assert running.ends[0][1] == "gave way: the server is full (--max-connections)"
+
+
+def test_nobody_gives_way_to_one_who_is_refused() -> None:
+    with Running(most=1, sources=Sources(0, 1, 1)) as running:
+        assert ending(running.connect(b"x\n", source="127.0.0.2")) == (b"", "reset")
+        silent = running.connect()
+        assert ending(running.connect(source="127.0.0.2")) == (b"", "reset")
+        silent.sendall(b"hello\n")
+        assert silent.recv(100) == b"hello\n"
+        silent.close()
+
+
+def test_at_the_cap_nobody_who_has_shown_to_be_there_gives_way_and_the_next_waits_for_a_place() -> None:
+    with Running(most=1, third=5.0) as running:
         sock = running.connect(b"hello\n")
         assert sock.recv(100) == b"hello\n"
+        sock.sendall(b"again\n")
+        assert sock.recv(100) == b"again\n"
         waiting = running.connect(b"hello\n")
-        waiting.settimeout(0.3)
+        waiting.settimeout(1.3)
         with pytest.raises(TimeoutError):
             waiting.recv(100)
         sock.close()
@@ -233,6 +257,48 @@ def test_a_source_whose_allowance_is_used_up_is_reset_unheard_until_it_is_refill
         assert is_served(running.connect(source="127.0.0.3"))
         time.sleep(1.1)
         assert is_served(running.connect())
+
+
+def test_who_begins_and_never_goes_on_uses_up_the_allowance_and_who_goes_on_does_not() -> None:
+    with Running(sources=Sources(0, 1, 2)) as running:
+        for _ in range(3):
+            with running.connect(b"hello\n") as sock:
+                assert sock.recv(100) == b"hello\n"
+                sock.sendall(b"bye\n")
+        running.await_ends(3)
+        for _ in range(2):
+            with running.connect(b"hello\n") as sock:
+                assert sock.recv(100) == b"hello\n"
+        running.await_ends(5)
+        assert not is_served(running.connect())
+
+
+def test_whoever_connects_and_goes_costs_nothing_of_the_allowance() -> None:
+    with Running(sources=Sources(0, 1, 2)) as running:
+        for _ in range(5):
+            running.connect(b"hel").close()
+        running.await_ends(5)
+        assert is_served(running.connect())
+
+
+# ---- the clock
+
+
+def test_after_a_long_sleep_what_is_due_is_done_before_anybody_is_heard() -> None:
+    """So no session gets an epoch's key that is over, however long the machine was suspended."""
+    seen: list[str] = []
+    with Running(first=10.0) as running:
+        sock = running.connect()
+        running.within(lambda: running.loop.call_every(1.0, lambda: seen.append(running.made[-1].state)))
+        asleep, awake = threading.Event(), threading.Event()
+        running.later(lambda: asleep.set() or awake.wait())
+        asleep.wait()
+        sock.sendall(b"hello\n")
+        time.sleep(1.2)
+        awake.set()
+        assert sock.recv(100) == b"hello\n"
+        sock.close()
+        assert seen == ["first"]
 
 
 # ---- the end

@@ -6,7 +6,8 @@ what it answers, and closes as it says. What a conversation must have is ``Conve
 Rule 1: whoever errs is reset, in the same way for every reason; an orderly end waits for the client to close,
 so that TIME_WAIT stays with the clients.
 Rule 2: no connection outlives its deadline, and none has more than one answer waiting to be sent.
-Rule 3: at the cap, the connection that has been silent longest gives way.
+Rule 3: at the cap, the connection that has been silent longest gives way; then, the one that has long not gone on.
+Nobody gives way who has shown to be there.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         state: Any
         closed: bool
         fault: Any
+        proven: bool
 
         @property
         def failing(self) -> bool: ...
@@ -46,6 +48,8 @@ WRITE = selectors.EVENT_WRITE
 DONTWAIT = socket.MSG_DONTWAIT
 BUFFER_BYTES = 65_536
 TAKING_SECONDS = 0.25
+# A client that is there goes on at once. Who has not by then may have played a recorded beginning.
+GOING_ON_SECONDS = 1.0
 FORGET_SECONDS = 10.0
 # Why a connection was dropped; the step at which it was late is the conversation's to name.
 LATE = "deadline"
@@ -100,6 +104,7 @@ class Loop:
         self._on_write = self._write
         self._deadlines = Deadlines()
         self._silent: OrderedDict[Connection, None] = OrderedDict()
+        self._begun: OrderedDict[Connection, float] = OrderedDict()
         self._count = 0
         self._timers = Timers()
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
@@ -124,6 +129,7 @@ class Loop:
             answered, self._answered = self._answered, []
             events = self._selector.select(0 if answered else self._pause_seconds())
             self.moment = now()
+            self._timers.run(self.moment)  # first of all: after a suspend, no session gets a key that is over
             for connection in answered:
                 self._read(connection)
             for key, _ in events:
@@ -147,21 +153,32 @@ class Loop:
     # -- a connection's life
 
     def _has_room(self) -> bool:
-        """Whether one more may come: below the cap, or where somebody silent can give way."""
-        return self._count < self._most or bool(self._silent)
+        """Whether one more may come: below the cap, or where somebody can give way."""
+        return self._count < self._most or self._find_idlest() is not None
+
+    def _find_idlest(self) -> Connection | None:
+        """Return who is to give way: whoever has been silent longest, or has begun and long not gone on."""
+        if self._silent:
+            return next(iter(self._silent))
+        if self._begun:
+            connection, since = next(iter(self._begun.items()))
+            if self.moment - since >= GOING_ON_SECONDS:
+                return connection
+        return None
 
     def _make_room(self) -> None:
-        """At the cap, and now that somebody has come: the connection goes that has been silent longest."""
-        if self._count >= self._most:
-            self._drop(next(iter(self._silent)), "gave way: the server is full (--max-connections)")
+        """At the cap, and now that somebody has come: one connection goes."""
+        if self._count >= self._most and (idlest := self._find_idlest()):
+            self._drop(idlest, "gave way: the server is full (--max-connections)")
 
     def _greet(self, sock: socket.SocketType, address: str) -> None:
         """Take a new connection, and read at once what it may have brought."""
-        self._make_room()
         source = self._sources.enter(address)
         connection = Connection(sock, source, self._make(), self.moment)
-        self._count += 1
         refusal = self._sources.refusal(source, self.moment)
+        if refusal is None:
+            self._make_room()
+        self._count += 1
         if refusal is not None:
             self._drop(connection, refusal)
             return
@@ -204,17 +221,25 @@ class Loop:
         if conversation.state == before and not conversation.closed:
             self._expect(connection)  # a part of a frame earns no time: a deadline is for the whole
             return
-        if self._silent:
-            self._silent.pop(connection, None)
+        self._note_progress(connection)
         if conversation.closed:
             self._take_last(connection, reply)
         elif not reply or self._send(connection, reply):
             self._await(connection)
 
+    def _note_progress(self, connection: Connection) -> None:
+        """It has said something whole."""
+        if self._silent:
+            self._silent.pop(connection, None)
+        conversation = connection.conversation
+        if not conversation.proven and not conversation.closed:
+            self._begun[connection] = self.moment
+        elif self._begun:
+            self._begun.pop(connection, None)
+
     def _take_last(self, connection: Connection, reply: bytes) -> None:
         """The conversation is over: send what was earned before, then reset whoever erred or await the close."""
-        conversation = connection.conversation
-        if conversation.failing:
+        if connection.conversation.failing:
             self._sources.charge(connection.source, self.moment)
         if not reply or self._send(connection, reply):
             self._part(connection)
@@ -295,6 +320,8 @@ class Loop:
         self._deadlines.drop(connection)
         if self._silent:
             self._silent.pop(connection, None)
+        if self._begun and self._begun.pop(connection, None) is not None:
+            self._sources.charge(connection.source, self.moment)  # it cost work, and nobody showed to be there
         self._sources.leave(connection.source)
         self._count -= 1
         if self._doors.waits_for_room:
@@ -315,7 +342,8 @@ class Loop:
         moment = self.moment
         for connection in self._deadlines.due(moment):
             self._run_out(connection)
-        self._timers.run(moment)
+        if self._doors.waits_for_room and self._has_room():
+            self._doors.open()
         if self._doors.opens_at is not None and self._doors.opens_at <= moment:
             self._doors.open()
         if self._stop_at is not None and (not self._count or self._stop_at <= moment):

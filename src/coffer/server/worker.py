@@ -62,8 +62,8 @@ class Conversation(ServerSession):
 
     @property
     def failing(self) -> bool:
-        """Whether its Hello has cost work and earned nothing."""
-        return self.told == Kind.KEY_NOT_FOUND or (self.told is None and self.fault is not None)
+        """Whether it has come to an end that cost work and earned nothing."""
+        return not self.proven and (self.fault is not None or self.told == Kind.KEY_NOT_FOUND)
 
 
 class Worker:
@@ -148,16 +148,18 @@ class Worker:
             return
         session: Conversation = connection.conversation  # type: ignore[assignment]
         assert self._loop is not None
-        moment = self._loop.moment
+        moment, source = self._loop.moment, connection.source.name
+        # A client is named once it has shown to be there; whoever plays its recorded Hello is only an address.
+        name = session.shard.name if session.shard is not None and session.proven else None
         if why is not None and (session.fault is not None or not session.closed):
-            self._log.say_of_peer(f"{connection.source.name}: {self._name(session)}{_explain(why, session)}", moment)
+            who = source if name is None else f"{source}: {name}"
+            self._log.say_of_peer(f"{who}: {_explain(why, session)}", moment)
         elif self._log.verbose and session.told is not None:
-            milliseconds = (moment - connection.since) * 1000
-            who = self._name(session) or f"{connection.source.name}: "
-            self._log.say(f"{who}{RESULTS[session.told]} in {milliseconds:.1f} ms")
-
-    def _name(self, session: Conversation) -> str:
-        return f"{session.shard.name}: " if session.shard is not None else ""
+            result, took = RESULTS[session.told], f"{(moment - connection.since) * 1000:.1f} ms"
+            if name is None:
+                self._log.say_of_peer(f"{source}: {result} in {took}", moment)
+            else:
+                self._log.say(f"{name}: {result} in {took}")
 
 
 def _explain(why: str, session: Conversation) -> str:
