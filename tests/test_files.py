@@ -81,6 +81,14 @@ def test_whoever_reads_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new"
 
 
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    for path in (tmp_path / "fifo", tmp_path / "link"):
+        assert refusal(lambda path=path: files.save(str(path), b"x")) == f"{path}: not a regular file"
+    assert (tmp_path / "fifo").is_fifo()
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     target, link = tmp_path / "elsewhere" / "file", tmp_path / "link"
@@ -124,7 +132,7 @@ def test_an_interrupt_leaves_the_old_file_and_nothing_else(tmp_path: Path, monke
 
 def test_a_place_that_cannot_be_written_says_why(tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
-    for name, words in (("missing/file", "No such file or directory"), ("directory", "Is a directory")):
+    for name, words in (("missing/file", "No such file or directory"), ("directory", "not a regular file")):
         path = tmp_path / name
         assert refusal(lambda path=path: files.save(str(path), b"")) == f"{path}: {words}"
     assert os.listdir(tmp_path) == ["directory"]

@@ -50,9 +50,11 @@ def _read(fd: int, size: int, limit_bytes: int) -> bytes:
 def save(path: str, data: bytes, *, mode: int = 0o600) -> None:
     """Replace a file, or make it: all of ``data`` on disk under its name, or nothing changed. Raises OperatorError.
 
-    A symbolic link is followed to the file it names, so that the link stays one.
+    A symbolic link is followed to the file it names, so that the link stays one. What is no regular file is left alone.
     """
     target = os.path.realpath(path)
+    if os.path.lexists(target) and not os.path.isfile(target):
+        raise OperatorError(f"{path}: not a regular file")
     scratch = f"{target}.{os.urandom(6).hex()}.new"
     try:
         fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)

@@ -164,6 +164,29 @@ def test_a_client_that_was_taken_off_is_told_how_to_delete_its_cache(cached: Cli
     assert (tmp_path / "web.cache").exists()
 
 
+@pytest.mark.parametrize("text", ["DATABASE_URL=x\n", "coffer-secret-key-1:", "x" * 100_000])
+def test_a_file_that_is_no_cache_is_left_as_it_is(cached: ClientOf, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "web.cache"
+    path.write_text(text)
+    told: list[str] = []
+    with serving(values=VALUES) as server:
+        assert cached(server, tell=told.append).fetch() == VALUES
+    assert path.read_text() == text
+    assert len(told) == 1 and told[0].startswith(f"the cache is not kept: {path}: ")
+
+
+def test_an_empty_file_becomes_a_cache_and_a_device_does_not(cached: ClientOf, tmp_path: Path) -> None:
+    path, told = tmp_path / "web.cache", []
+    path.touch()
+    with serving(values=VALUES) as server:
+        assert cached(server, tell=told.append).fetch() == VALUES
+        assert path.read_bytes().startswith(b"COFFERC1") and not told
+        path.unlink()
+        os.mkfifo(path)
+        assert cached(server, tell=told.append).fetch() == VALUES
+    assert path.is_fifo() and told == [f"the cache is not kept: {path}: not a regular file"]
+
+
 def test_a_cache_that_is_too_old_does_not_stand_in(cached: ClientOf, tmp_path: Path) -> None:
     with serving() as server:
         cached(server).fetch()

@@ -30,7 +30,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-MAGIC = b"COFFERC1"
+FAMILY = b"COFFERC"
+MAGIC = FAMILY + b"1"
 SALT_BYTES = 24
 MAC_BYTES = 16
 # magic || saved at, u64 || S, 32 || C, 32 || salt
@@ -59,9 +60,17 @@ class Cache:
     def keep(self, response: bytes, server: bytes) -> None:
         """Replace the file, mode 0600. That this fails is told; it is no reason to go without the shard."""
         try:
+            self._check_place()
             save(self._path, seal(response, self._keypair, server, int(time.time())))
         except OperatorError as problem:
             self._tell(f"the cache is not kept: {problem}")
+
+    def _check_place(self) -> None:
+        """Refuse a file that somebody has for something else."""
+        if os.path.exists(self._path):
+            there = load(self._path, LIMIT_BYTES)
+            if there and not there.startswith(FAMILY):
+                raise OperatorError(f"{self._path}: not a cache, so it is left as it is")
 
     def stand_in(self, error: CofferError) -> bytes:
         """Return the kept response if ``error`` says that nobody answered; raise it otherwise, or if there is none."""
