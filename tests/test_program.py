@@ -115,12 +115,43 @@ def test_a_full_disk_behind_stdout_is_said_in_one_line(act: str) -> None:
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_program_started_without_its_descriptors_ends_as_it_would(closed: str) -> None:
-    for act, code in (("print('x')", 0), ("raise errors.KeyFileError('FILE: what', 'do this')", 78)):
+    lost = 78 if ">&- " in f" {closed} ".replace("2>&-", "") else 0
+    for act, code in (("print('x')", lost), ("pass", 0), ("raise errors.KeyFileError('FILE: what', 'do this')", 78)):
         shell = subprocess.run(
             ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, source(act)], capture_output=True, timeout=20
         )
         assert shell.returncode == code
         assert b"Traceback" not in shell.stderr
+
+
+HELP = "from coffer.program import Parser; Parser().parse_args(['--help'])"
+
+
+def test_what_was_to_be_printed_is_not_lost_in_silence() -> None:
+    for act in ("print('x')", "sys.stdout.buffer.write(b'x')", "print('x' * 1_000_000)", HELP):
+        shell = subprocess.run(
+            ["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, source(act)], stderr=-1, text=True, timeout=20
+        )
+        assert (shell.returncode, shell.stderr) == (78, "coffer-x: error: standard output: closed\n")
+    with open(FULL, "w") as full:
+        told = "coffer-x: error: standard output: No space left on device\n"
+        assert said(HELP, stdout=full) == (78, None, told)
+
+
+def test_no_file_gets_the_number_of_a_standard_stream_that_is_closed() -> None:
+    act = "opened = os.open('/dev/null', os.O_RDONLY); raise errors.CofferError(str(opened))"
+    shell = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" <&- >&-', sys.executable, source(act)], stderr=-1, text=True, timeout=20
+    )
+    assert shell.stderr == "coffer-x: error: 3\n"
+
+
+def test_a_name_that_the_locale_has_no_letters_for_is_printed_all_the_same() -> None:
+    shell = subprocess.run(
+        [sys.executable, "-c", source("print('caf\u00e9 \u65e5')")],
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"}, capture_output=True, timeout=20,
+    )  # fmt: skip
+    assert shell.stdout == b"caf\xe9 \\u65e5\n"
 
 
 def test_an_interrupt_ends_it_quietly_as_a_shell_counts() -> None:

@@ -21,7 +21,8 @@ USAGE = 2
 SIGNALLED = 128  # and the number of the signal
 INTERRUPTED = 130
 READER_GONE = 141
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+CLOSED = errno.EBADF
+UNWRITABLE = {CLOSED: "closed"} | dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), "")
 
 
 def escape(text: str) -> str:
@@ -40,10 +41,10 @@ def report(program: str, message: str, hint: str | None = None) -> None:
 
 def run(program: str, act: Callable[[], int]) -> int:
     """Return the exit code of ``act()``; what coffer raises on purpose becomes its two lines and its code."""
+    _hold_standard_descriptors()
     try:
-        code = act()
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        code = _code_of(act)
+        sys.stdout.flush()
     except CofferError as error:
         report(program, str(error), error.hint)
         return error.exit_code
@@ -53,12 +54,37 @@ def run(program: str, act: Callable[[], int]) -> int:
         _drop_output()
         return READER_GONE
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in UNWRITABLE or error.filename is not None:
             raise
         _drop_output()
-        report(program, f"standard output: {error.strerror}")
+        report(program, f"standard output: {UNWRITABLE[error.errno] or error.strerror}")
         return OperatorError.exit_code
     return code
+
+
+def _code_of(act: Callable[[], int]) -> int:
+    """Return the exit code of ``act()``, also when it ends the program itself, as argparse does after the help."""
+    try:
+        return act()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+
+
+def _hold_standard_descriptors() -> None:
+    """See that no file which is opened later gets the number of a standard stream that is closed.
+
+    What is written to a standard output that is closed fails, as it does in C. The command that ``coffer-client run``
+    becomes finds them closed as we did.
+    """
+    for fd, way in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, way | os.O_CLOEXEC)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    # A name may have letters that a locale lacks.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _drop_output() -> None:

@@ -52,6 +52,11 @@ class Parser(argparse.ArgumentParser):
         """Add ``--version``."""
         self.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help and version, which argparse takes for printed even if they could not be."""
+        if message and (file or sys.stderr) is not None:
+            (file or sys.stderr).write(message)
+
     def error(self, message: str) -> NoReturn:
         """Report a usage error, with the way to the help as its hint, and exit."""
         program = self.prog.split()[0]

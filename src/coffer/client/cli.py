@@ -11,7 +11,7 @@ import os
 import sys
 
 from coffer import ending
-from coffer.errors import CofferError, SettingsError
+from coffer.errors import CofferError
 
 from .fetch import MAX_STALE_SECONDS, Client
 from .flags import NAME, read_run
@@ -103,29 +103,29 @@ def _clear(folder: str) -> None:
 
 
 def get(given: Given) -> int:
-    """Print the shard, or one value of it as it is."""
-    if sys.stdout is None:
-        raise SettingsError("standard output is closed, and it is where the secrets would go")
+    """Print the shard, or some values of it, or one as it is."""
     on_terminal = sys.stdout.isatty()
-    if on_terminal and given.name is None and not given.show:
+    if on_terminal and not given.names and not given.show:
         ending.report(NAME, "a whole shard is not shown on a terminal unasked", "--show, or name one value")
         return ending.USAGE
     shard = _client(given).fetch()
-    if given.name is not None:
-        shard = _pick(shard, given.name)
-    text = _format(shard, given) if given.name is None or given.format else _raw(shard, on_terminal)
+    if given.names:
+        shard = _pick(shard, given.names)
+    is_raw = len(given.names) == 1 and given.format is None
+    text = _raw(shard, on_terminal) if is_raw else _format(shard, given)
     sys.stdout.buffer.write(text.encode())
     return 0
 
 
-def _pick(shard: Shard, name: str) -> Shard:
+def _pick(shard: Shard, names: list[str]) -> Shard:
     from coffer.shard import Shard
 
     from .delivery import missing
 
-    if name not in shard:
-        raise missing(name, shard)
-    return Shard({name: shard[name]})
+    for name in names:
+        if name not in shard:
+            raise missing(name, shard)
+    return Shard({name: shard[name] for name in names})
 
 
 def _format(shard: Shard, given: Given) -> str:

@@ -34,8 +34,7 @@ To begin:  coffer-companion init FOLDER
 def main() -> int:
     """Run the program; return its exit code."""
     _leave_nothing_behind()
-    options = parser().parse_args()
-    return program.run(PROGRAM, lambda: _act(options))
+    return program.run(PROGRAM, lambda: _act(parser().parse_args()))
 
 
 def parser() -> program.Parser:
