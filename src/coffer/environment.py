@@ -55,7 +55,7 @@ def variables(texts: Mapping[str, str], prefix: str = "", allow_reserved: Collec
         if "\0" in text:
             raise OperatorError(
                 f"{key!r}: its value holds a NUL, which no environment variable can",
-                "--only leaves it out; --files hands values over as files",
+                "run --only and get NAME leave it out; run --files hands values over as files",
             )
         made[name] = text
     return made

@@ -59,7 +59,7 @@ def test_a_key_that_is_no_name_is_an_error_that_names_it(key: str) -> None:
 def test_a_value_with_a_nul_is_an_error_that_names_its_key() -> None:
     assert refusal(Shard({"A": "x\0y"})) == (
         "'A': its value holds a NUL, which no environment variable can",
-        "--only leaves it out; --files hands values over as files",
+        "run --only and get NAME leave it out; run --files hands values over as files",
     )
 
 

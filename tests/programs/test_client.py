@@ -59,6 +59,16 @@ def test_get_prints_the_shard_as_it_stands_in_the_definition(client) -> None:
     assert client("get") == client("get", "--format", "toml") == (0, text, "")
 
 
+def test_get_prints_some_values_in_the_order_they_are_named_in(client) -> None:
+    assert client("get", "PORT", "DEBUG") == (0, "PORT = 5432\nDEBUG = false\n", "")
+    assert client("get", "DEBUG", "PORT", "--format", "json").out == '{\n  "DEBUG": false,\n  "PORT": 5432\n}\n'
+    assert client("get", "PORT", "PROT") == (1, "", error("no value named 'PROT'", "did you mean PORT?"))
+
+
+def test_a_flag_that_get_does_not_know_leads_to_the_help_of_get(client) -> None:
+    assert client("get", "--only", "PORT") == (2, "", error("unknown: --only", "coffer-client get --help"))
+
+
 def test_get_prints_every_format(client) -> None:
     assert json.loads(client("get", "--format", "json").out)["PORT"] == 5432
     assert client("get", "PORT", "--format", "json").out == '{\n  "PORT": 5432\n}\n'
@@ -136,6 +146,7 @@ def test_a_descriptor_that_the_caller_passes_on_is_passed_on(house: House, envir
     [
         ("no-such-command", 127, "no-such-command: command not found", "it is in no folder of PATH"),
         ("./missing", 127, "./missing: command not found", None),
+        ("", 127, "the command is an empty word", "is a variable in it not set?"),
         (
             "./plain",
             126,
@@ -192,7 +203,7 @@ def test_a_command_is_looked_for_as_a_shell_does(client, tmp_path: Path, environ
         (
             'A = "x\\u0000y"',
             "'A': its value holds a NUL, which no environment variable can",
-            "--only leaves it out; --files hands values over as files",
+            "run --only and get NAME leave it out; run --files hands values over as files",
         ),
         ("COFFER_KEY = 1", "'COFFER_KEY': COFFER_* is coffer's own, and never reaches a command", None),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -55,6 +56,12 @@ def test_only_some_values_with_a_prefix(client) -> None:
 
 def test_what_is_required_and_missing_starts_nothing(client, tmp_path: Path) -> None:
     for flag in ("--require", "--only"):
+        for nothing in ("", " , "):
+            assert client("run", flag, nothing, "--", "true") == (
+                125,
+                "",
+                f"coffer-client: error: argument {flag}: {nothing!r} names no value\nhint: coffer-client run --help\n",
+            )
         assert client("run", flag, "PORT,PASWORD", "--", "touch", "started") == (
             125,
             "",
@@ -64,6 +71,12 @@ def test_what_is_required_and_missing_starts_nothing(client, tmp_path: Path) -> 
 
 
 # ---- files
+
+
+def test_a_folder_may_have_a_name_that_is_no_text(client, memory: Path) -> None:
+    folder = os.fsencode(memory) + b"/\xff"
+    show = ["--", "sh", "-c", 'cat "$PORT_FILE"']
+    assert client("run", "--files", os.fsdecode(folder), "--only", "PORT", *show) == (0, "5432", "")
 
 
 def test_values_are_handed_over_as_files(client, memory: Path) -> None:
@@ -108,10 +121,15 @@ def test_the_last_shard_stands_in_for_a_server_that_is_down(own_client, own_hous
     assert own_client("run", *cache, "--", "true") == (0, "", "")
     own_house.stop()
     line = f"coffer-client: 127.0.0.1:{own_house.port}: Connection refused: going on with web.cache, which is 0 s old\n"
-    assert own_client("run", *cache, "--", "sh", "-c", "echo $PORT") == (0, "5432\n", line)
-    assert own_client("get", "PORT", *cache) == (0, "5432", line)
+    assert youngest(own_client("run", *cache, "--", "sh", "-c", "echo $PORT")) == (0, "5432\n", line)
+    assert youngest(own_client("get", "PORT", *cache)) == (0, "5432", line)
     offline = "coffer-client: offline: going on with web.cache, which is 0 s old\n"
-    assert own_client("get", "PORT", "--offline", *cache) == (0, "5432", offline)
+    assert youngest(own_client("get", "PORT", "--offline", *cache)) == (0, "5432", offline)
+
+
+def youngest(done: Outcome) -> Outcome:
+    """A cache saved less than ten seconds ago, on a busy machine, as one saved just now."""
+    return done._replace(err=re.sub(r"which is \d s old", "which is 0 s old", done.err))
 
 
 def test_a_client_that_was_taken_off_gets_nothing_from_its_cache(own_client, own_house: House) -> None:

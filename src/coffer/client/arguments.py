@@ -85,8 +85,10 @@ def parse(arguments: Sequence[str]) -> Given:
 
 
 def _parse_other(parser: Parser, arguments: Sequence[str]) -> Given:
-    given = parser.parse_args(arguments, Given())
-    fault = contradiction(given) if given.verb == "get" else None
+    given, unknown = parser.parse_known_args(arguments, Given())
+    fault = f"unknown: {' '.join(unknown)}" if unknown else None
+    if given.verb == "get" and fault is None:
+        fault = contradiction(given)
     if fault:
         program.report(NAME, fault, f"{NAME} {given.verb} --help")
         sys.exit(program.USAGE)
@@ -114,7 +116,8 @@ def _add_run(verb: Parser) -> None:
 
 
 def _add_get(verb: Parser) -> None:
-    verb.add_argument("name", nargs="?", metavar="NAME", help="only this value, raw unless a format is given")
+    one_or_more = "only this value, raw unless a format is given; or only these"
+    verb.add_argument("names", nargs="*", metavar="NAME", help=one_or_more)
     verb.add_argument("--format", choices=FORMATS, help="default toml")
     verb.add_argument("--show", action="store_true", help="print all the secrets even on a terminal")
     _add_flags(verb, [ALLOW_RESERVED])

@@ -37,7 +37,7 @@ class Delivery:
 
 def prepare(shard: Shard, given: Given) -> Delivery:
     """Return what the command line wants of the shard. Raises OperatorError, naming the key."""
-    texts = select(shard, _names(given.only), _names(given.require))
+    texts = select(shard, _together(given.only), _together(given.require))
     if given.files is None:
         return Delivery(variables(texts, given.prefix, given.allow_reserved), {})
     return Delivery(_paths(texts, given.files, given), texts)
@@ -58,17 +58,19 @@ def missing(name: str, shard: Mapping[str, object]) -> MissingNameError:
     return MissingNameError(f"no value named {name!r}", near(name, shard, "values"))
 
 
-def _names(lists: list[str]) -> list[str]:
-    return [name for each in lists for name in each.split(",") if name]
+def _together(lists: list[list[str]]) -> list[str]:
+    return [name for names in lists for name in names]
 
 
 def _paths(texts: dict[str, str], folder: str, given: Given) -> dict[str, str]:
     """Return where each file will be, by the name of its variable; no such name can lead out of the folder."""
     import os
 
+    # As the bytes it is on disk: a variable is UTF-8 whatever the locale, and may hold what is none.
+    folder = os.fsencode(os.path.abspath(folder)).decode("utf-8", "surrogateescape")
     paths = {}
     for key in texts:
         name = f"{given.prefix}{key}_FILE"
         check_name(name, given.allow_reserved)
-        paths[name] = os.path.join(os.path.abspath(folder), key)
+        paths[name] = os.path.join(folder, key)
     return paths

@@ -37,7 +37,7 @@ def narrow(environment: dict[bytes, bytes], globs: Sequence[str]) -> dict[bytes,
 
 def add(environment: dict[bytes, bytes], texts: Mapping[str, str]) -> dict[bytes, bytes]:
     """Return ``environment`` with the secrets in it; a name that is there already gets the new value."""
-    return environment | {name.encode(): text.encode() for name, text in texts.items()}
+    return environment | {name.encode(): text.encode("utf-8", "surrogateescape") for name, text in texts.items()}
 
 
 def _restore_locale(environment: dict[bytes, bytes]) -> None:

@@ -30,7 +30,7 @@ class Given:
     verb: str
     strays: list[str]
     command: list[str]
-    name: str | None
+    names: list[str]
     format: str | None
     show: bool
     server: list[str]
@@ -41,8 +41,8 @@ class Given:
     cache: str | None = None
     max_stale: float | None = None
     offline: bool = False
-    only: list[str]
-    require: list[str]
+    only: list[list[str]]
+    require: list[list[str]]
     prefix: str
     allow_reserved: list[str]
     files: str | None
@@ -109,6 +109,14 @@ def read_action(text: str) -> str:
     return text
 
 
+def read_names(text: str) -> list[str]:
+    """Return the names in ``A,B``. Raises ValueError if there is none: a variable that is not set asks for nothing."""
+    names = [name for each in text.split(",") if (name := each.strip())]
+    if not names:
+        raise ValueError(f"{text!r} names no value")
+    return names
+
+
 def read_count(text: str) -> int:
     """Return a number of retries. Raises ValueError."""
     if not (text.isascii() and text.isdigit() and len(text) <= 3):
@@ -157,8 +165,14 @@ CACHE = (
     Flag("--offline", None, "ask nobody, use the cache"),
 )
 SELECTION = (
-    Flag("--only", "A,B", "hand over these values and no others; each must be there", is_repeated=True),
-    Flag("--require", "A,B", "start nothing unless these values are there", is_repeated=True),
+    Flag(
+        "--only",
+        "A,B",
+        "hand over these values and no others; each must be there",
+        read=read_names,
+        is_repeated=True,
+    ),
+    Flag("--require", "A,B", "start nothing unless these values are there", read=read_names, is_repeated=True),
     Flag("--prefix", "TEXT", "put this before every name", default=""),
     ALLOW_RESERVED,
     Flag("--files", "DIR", "hand over each value as a file in DIR, in memory, and its path in NAME_FILE"),

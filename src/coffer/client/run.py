@@ -46,6 +46,8 @@ def replace_process(command: list[str], environment: Mapping[bytes, bytes]) -> N
 
 def start(command: list[str], execute: Callable[[str], Started]) -> Started:
     """Return ``execute(path)`` for the first path at which the command can be started. Raises CommandError."""
+    if not command[0]:
+        raise CommandError("the command is an empty word", "is a variable in it not set?", NOT_FOUND)
     problem: OSError | None = None
     for path in _candidates(command[0]):
         try:

@@ -31,6 +31,7 @@ _shtab_coffer_client_run__h_nargs=0
 _shtab_coffer_client_run___help_nargs=0
 _shtab_coffer_client_run___clean_nargs=0
 _shtab_coffer_client_run___offline_nargs=0
+_shtab_coffer_client_get_pos_0_nargs='*'
 _shtab_coffer_client_get__h_nargs=0
 _shtab_coffer_client_get___help_nargs=0
 _shtab_coffer_client_get___show_nargs=0

@@ -47,7 +47,7 @@ _shtab_coffer_client_get_options=(
   "--passphrase-file[of a key file that is locked\; asked for otherwise]:FILE:_files"
   "--timeout[for one attempt at one server, from its name to its last byte (default 5)]:SECONDS:"
   "--retries[how often all servers are tried again, if what failed may pass (default 2)]:N:"
-  ":only this value, raw unless a format is given:"
+  "(*)::only this value, raw unless a format is given\; or only these:"
 )
 
 # guard to ensure default positional specs are added only once per session
