@@ -93,3 +93,22 @@ def test_files_that_others_can_read_are_told(companion, started, unwise, tmp_pat
     assert "unwise.toml: warning: others can read it (mode 0644) (open-file)\n  hint: chmod 0600 unwise.toml\n" in out
     assert "web.key: warning: others can read it (mode 0640) (open-file)\n  hint: chmod 0600 web.key\n" in out
     assert companion("check", "unwise.toml", "--allow", "open-file").out == TEXT
+
+
+def test_a_sealed_definition_for_another_server_than_the_one_named_is_refused(companion, started, unwise) -> None:
+    assert companion("seal", "unwise.toml", "--server", started["server"], "-o", "s").code == 0
+    assert companion("check", "s", "--server", started["server"]) == companion("check", "s")
+    other = companion("keygen", "-o", "other.key").out.strip()
+    for form in ("text", "json"):
+        assert companion("check", "s", "--server", other, "--format", form) == (
+            3,
+            "",
+            f"coffer-companion: error: s: sealed for server {started['server']}, not for {other}\n"
+            "hint: to seal it for another server: coffer-companion rotate server FILE --id ID\n",
+        )
+
+
+def test_no_client_may_have_the_id_of_the_server_named(companion, started, unwise) -> None:
+    code, out, _ = companion("check", "unwise.toml", "--server", started["web"])
+    assert code == 3
+    assert out.startswith("unwise.toml:2:1: error: [clients] web: the id of the server\n")

@@ -64,7 +64,9 @@ def add_sealing(verbs: Verbs) -> None:
 
     verb = _add(verbs, "check", "check:check", "say everything that is wrong with a definition")
     verb.add_argument("file", metavar="FILE", help="a definition, sealed or not; - reads stdin")
-    verb.add_argument("--server", metavar="ID", help="the server's id, which no client may have")
+    verb.add_argument(
+        "--server", metavar="ID", help="the server's id: no client may have it, and a sealed FILE must be for it"
+    )
     verb.add_argument("--format", choices=FORMATS, default="text", help="how to print what is found")
     verb.add_argument("--strict", action="store_true", help="exit with 3 for warnings too")
     verb.add_argument(

@@ -13,7 +13,8 @@ from coffer.companion.keys import load_companion_key, read_id
 from coffer.companion.reading import STDIN, is_sealed, name, read
 from coffer.companion.sealed import Sealed, summary
 from coffer.companion.terminal import say
-from coffer.errors import DefinitionError
+from coffer.errors import DefinitionError, EnvelopeError
+from coffer.identity import format_id
 from coffer.lint import Advice, lint
 from coffer.program import count
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from coffer.definition import Definition
+    from coffer.envelope import Envelope
     from coffer.errors import Finding
 
 REFUSED = DefinitionError.exit_code
@@ -51,9 +53,19 @@ def _parse(options: Namespace, raw: bytes) -> tuple[Definition, str]:
     server = options.server and read_id(options.server, "--server")
     if is_sealed(raw):
         sealed = Sealed(options.file, raw, load_companion_key(options, options.file), options.definition_limit)
+        _check_server(sealed.envelope, server)
         return sealed.definition(), sealed.text
     checked = definition.parse(raw, source=name(options.file), limit_bytes=options.definition_limit, server=server)
     return checked, raw.decode()
+
+
+def _check_server(sealed: Envelope, server: bytes | None) -> None:
+    """Refuse what is sealed for another server than the one that was named: that one would not take it."""
+    if server is not None and server != sealed.server:
+        raise EnvelopeError(
+            f"{sealed.source}: sealed for server {format_id(sealed.server)}, not for {format_id(server)}",
+            "to seal it for another server: coffer-companion rotate server FILE --id ID",
+        )
 
 
 def _open_files(path: str, key: str | None, sealed: bool) -> Iterator[Advice]:

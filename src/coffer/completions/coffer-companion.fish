@@ -97,7 +97,7 @@ complete -c coffer-companion -n '_shtab_coffer_companion_using edit' -l allow-di
 complete -c coffer-companion -n '_shtab_coffer_companion_using edit; and test $_shtab_coffer_companion_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the sealed file'
 complete -c coffer-companion -n '_shtab_coffer_companion_using; and test $_shtab_coffer_companion_npos -eq 0' -a check -d 'Say everything that is wrong with a definition.'
 complete -c coffer-companion -n '_shtab_coffer_companion_using check' -s h -l help -d 'show this help message and exit'
-complete -c coffer-companion -n '_shtab_coffer_companion_using check' -l server -x -d 'the server'"'"'s id, which no client may have'
+complete -c coffer-companion -n '_shtab_coffer_companion_using check' -l server -x -d 'the server'"'"'s id: no client may have it, and a sealed FILE must be for it'
 complete -c coffer-companion -n '_shtab_coffer_companion_using check' -l format -xka "text json" -d 'how to print what is found'
 complete -c coffer-companion -n '_shtab_coffer_companion_using check' -l strict -d 'exit with 3 for warnings too'
 complete -c coffer-companion -n '_shtab_coffer_companion_using check' -l allow -xka "blanks case near-limit no-values not-for-environment open-file placeholder reserved-name shared-value" -d 'be silent on this rule (below)'

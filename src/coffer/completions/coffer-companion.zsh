@@ -72,7 +72,7 @@ _shtab_coffer_companion_blast_radius_defaults_added=0
 
 _shtab_coffer_companion_check_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--server[the server\'s id, which no client may have]:ID:"
+  "--server[the server\'s id\: no client may have it, and a sealed FILE must be for it]:ID:"
   "--format[how to print what is found]:format:(text json)"
   "--strict[exit with 3 for warnings too]"
   "*--allow[be silent on this rule (below)]:RULE:(blanks case near-limit no-values not-for-environment open-file placeholder reserved-name shared-value)"
