@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from coffer import envelope
+from coffer.definition import LIMIT_BYTES
 
 FILE = "definition.coffer"
 CANARY = "canary-7f3a"
@@ -262,3 +263,57 @@ def test_branches_that_differ_in_the_server_follow_the_one_that_changed_it(compa
     git("merge", "theirs")
     companion_id = companion("id", "companion.key").out.strip()
     assert companion("open", FILE, "--key", "server2.key", "--companion", companion_id).code == 0
+
+
+# ---- merge, as git calls it
+
+
+@pytest.fixture
+def sides(companion, started):
+    """Seal the three files that git hands in."""
+
+    def sides(base: str, ours: str, theirs: str) -> None:
+        clients = f'[clients]\nweb = "{started["web"]}"\n'
+        for name, text in (("base", base), ("ours", ours), ("theirs", theirs)):
+            arguments = ("-", "-o", name, "--server", started["server"], "--definition-limit", "128MiB")
+            assert companion("seal", *arguments, stdin=clients + text).code == 0
+
+    return sides
+
+
+MERGE = ("merge", "base", "ours", "theirs", "--path", FILE)
+
+
+def test_all_three_sides_are_read_with_the_limit_that_is_given(companion, sides, tmp_path: Path) -> None:
+    sides("# " + "x" * 60_000 + "\n[web]\n", "[web]\nA = 1\n", "[web]\nB = 2\n")
+    before = (tmp_path / "ours").read_bytes()
+    limit = envelope.armour_limit(1000)
+    assert companion(*MERGE, "--definition-limit", "1000") == (
+        78,
+        "",
+        f"coffer-companion: error: base: over {limit:,} bytes\n",
+    )
+    assert (tmp_path / "ours").read_bytes() == before
+    assert companion(*MERGE).code == 0
+    assert companion("open", "ours").out.endswith("[web]\nA = 1\nB = 2\n")
+
+
+def test_a_base_beyond_the_usual_limit_is_merged_where_the_limit_allows_it(companion, sides) -> None:
+    beyond = "# " + "x" * (LIMIT_BYTES + LIMIT_BYTES // 16) + "\n"
+    sides(f"{beyond}[web]\n", "[web]\nA = 1\n", "[web]\nB = 2\n")
+    assert companion(*MERGE, "--definition-limit", "128MiB").code == 0
+    assert companion("get", "ours", "web.B").out == "2"
+
+
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_a_side_that_is_empty_is_refused_and_only_a_base_may_be(companion, sides, tmp_path: Path, side: str) -> None:
+    sides("[web]\n", "[web]\nA = 1\n", "[web]\nB = 2\n")
+    (tmp_path / "base").write_bytes(b"")
+    (tmp_path / side).write_bytes(b"")
+    before = (tmp_path / "ours").read_bytes()
+    assert companion(*MERGE) == (
+        3,
+        "",
+        f"coffer-companion: error: {FILE}: empty\nhint: copy it again, whole\n",
+    )
+    assert (tmp_path / "ours").read_bytes() == before

@@ -25,8 +25,10 @@ CONFLICTS = 1
 
 def merge(options: Namespace) -> int:
     """Merge THEIRS into OURS, both grown from BASE; 1 if there are conflicts, as git wants it."""
-    base = _open(options, options.base) if read(options.base) else None
-    ours, theirs = _open(options, options.ours), _open(options, options.theirs)
+    # Git hands in an empty base where both sides added the file.
+    raw = read(options.base, options.definition_limit)
+    base = _open(options, raw) if raw else None
+    ours, theirs = (_open(options, read(path, options.definition_limit)) for path in (options.ours, options.theirs))
     server, conflicts = _server(base, ours, theirs)
     text = ours.text
     if base and text == base.text:
@@ -44,9 +46,8 @@ def merge(options: Namespace) -> int:
     return _report(options.path, conflicts)
 
 
-def _open(options: Namespace, path: str) -> Sealed:
-    """Open one of git's three files, which are called ``--path`` in every message."""
-    raw = read(path, options.definition_limit)
+def _open(options: Namespace, raw: bytes) -> Sealed:
+    """Open what is in one of git's three files, which are called ``--path`` in every message."""
     return Sealed(options.path, raw, load_companion_key(options, options.path), options.definition_limit)
 
 
