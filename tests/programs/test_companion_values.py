@@ -295,6 +295,17 @@ def test_an_import_that_changes_nothing_seals_nothing(companion, web, tmp_path: 
     assert (tmp_path / FILE).read_bytes() == before
 
 
+def test_an_import_and_a_value_have_the_limit_that_their_error_names(companion, web, tmp_path: Path) -> None:
+    for limit, change in (
+        (1 << 20, ("import", FILE, "big", "--client", "web", "--from", "dotenv")),
+        (65_279, ("set", FILE, "web.A", "--value-file", "big")),
+    ):
+        (tmp_path / "big").write_text("#" * (limit + 1))
+        assert companion(*change) == (78, "", f"coffer-companion: error: big: over {limit:,} bytes\n")
+    (tmp_path / "big").write_text("A=1\n" + "#" * ((1 << 20) - 4))
+    assert companion("import", FILE, "big", "--client", "web", "--from", "dotenv").code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "err"),
     [

@@ -10,7 +10,7 @@ import sys
 from coffer import definition
 from coffer.companion.findings import write_json, write_text
 from coffer.companion.keys import load_companion_key, read_id
-from coffer.companion.reading import STDIN, is_sealed, name, read
+from coffer.companion.reading import STDIN, is_sealed, name, read_definition
 from coffer.companion.sealed import Sealed, summary
 from coffer.companion.terminal import say
 from coffer.errors import DefinitionError, EnvelopeError
@@ -32,7 +32,7 @@ REFUSED = DefinitionError.exit_code
 
 def check(options: Namespace) -> int:
     """Print all findings. 3 if the definition is refused or, with --strict, if there is advice; 0 otherwise."""
-    raw = read(options.file, options.definition_limit)
+    raw = read_definition(options.file, options.definition_limit)
     advice = [*_open_files(options.file, options.key, is_sealed(raw))]
     errors: tuple[Finding, ...] = ()
     try:

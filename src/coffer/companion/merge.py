@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from coffer import files
 from coffer.companion.keys import load_companion_key
-from coffer.companion.reading import read
+from coffer.companion.reading import read_definition
 from coffer.companion.sealed import SEALED_MODE, Sealed, Sealer, summary
 from coffer.companion.terminal import PROGRAM, say
 from coffer.companion.three_way import Merge
@@ -25,10 +25,10 @@ CONFLICTS = 1
 
 def merge(options: Namespace) -> int:
     """Merge THEIRS into OURS, both grown from BASE; 1 if there are conflicts, as git wants it."""
-    # Git hands in an empty base where both sides added the file.
-    raw = read(options.base, options.definition_limit)
-    base = _open(options, raw) if raw else None
-    ours, theirs = (_open(options, read(path, options.definition_limit)) for path in (options.ours, options.theirs))
+    paths = (options.base, options.ours, options.theirs)
+    old, *grown = (read_definition(path, options.definition_limit) for path in paths)
+    base = _open(options, old) if old else None  # git hands in an empty one where both sides added the file
+    ours, theirs = (_open(options, raw) for raw in grown)
     server, conflicts = _server(base, ours, theirs)
     text = ours.text
     if base and text == base.text:

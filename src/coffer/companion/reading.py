@@ -6,19 +6,15 @@ import os
 import stat
 import sys
 
-from coffer import definition, files
+from coffer import files
 from coffer.envelope import BEGIN, armour_limit
 from coffer.errors import OperatorError
 
 STDIN = "-"
 
 
-def read(path: str, limit_bytes: int = definition.LIMIT_BYTES) -> bytes:
-    """Return all of a file, a pipe or, for ``-``, stdin. Raises OperatorError, for what is over the limit too.
-
-    The limit is that of the text inside: a sealed file may be longer by as much as sealing adds.
-    """
-    limit_bytes = armour_limit(limit_bytes)
+def read(path: str, limit_bytes: int) -> bytes:
+    """Return all of a file, a pipe or, for ``-``, stdin. Raises OperatorError, for what is over the limit too."""
     if path == STDIN:
         return _bounded(sys.stdin.buffer.read(limit_bytes + 1), name(path), limit_bytes)
     try:
@@ -28,6 +24,15 @@ def read(path: str, limit_bytes: int = definition.LIMIT_BYTES) -> bytes:
     except OSError as error:
         raise OperatorError(f"{path}: {error.strerror}") from None
     return files.load(path, limit_bytes)
+
+
+def read_definition(path: str, limit_bytes: int) -> bytes:
+    """Return all of a definition, sealed or in clear; ``limit_bytes`` is that of its text. Raises as ``read`` does.
+
+    A sealed one may be longer by as much as sealing adds. One in clear that is too long is left to its parser, which
+    says so with a finding.
+    """
+    return read(path, armour_limit(limit_bytes))
 
 
 def name(path: str) -> str:

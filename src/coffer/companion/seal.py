@@ -9,7 +9,7 @@ import time
 from coffer import envelope, files
 from coffer.companion.findings import mention_advice
 from coffer.companion.keys import load_companion_key, load_key, read_id
-from coffer.companion.reading import name, read
+from coffer.companion.reading import name, read_definition
 from coffer.companion.sealed import Sealed, Sealer
 from coffer.errors import EnvelopeError, SettingsError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def seal(options: Namespace) -> int:
     """Check a definition, seal it, and put it in place of the file of ``--output``."""
     given = options.server and read_id(options.server, "--server")
-    text = read(options.definition, options.definition_limit)
+    text = read_definition(options.definition, options.definition_limit)
     keypair = load_companion_key(options, options.output)
     replaces = _read_old(options)
     old = _parse_old(options, replaces, keypair)
@@ -39,7 +39,7 @@ def seal(options: Namespace) -> int:
 
 def open_sealed(options: Namespace) -> int:
     """Print the definition in a sealed file: as its companion, or with the server's key."""
-    sealed = envelope.parse_armour(read(options.file, options.definition_limit), name(options.file))
+    sealed = envelope.parse_armour(read_definition(options.file, options.definition_limit), name(options.file))
     text = _open_as_companion(options, sealed) if options.companion is None else _open_as_server(options, sealed)
     sys.stdout.buffer.write(text)
     return 0

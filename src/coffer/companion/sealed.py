@@ -17,7 +17,7 @@ from coffer import definition, envelope, files
 from coffer._core import Keypair
 from coffer.companion.document import Document
 from coffer.companion.keys import load_companion_key
-from coffer.companion.reading import is_sealed, name, read
+from coffer.companion.reading import is_sealed, name, read_definition
 from coffer.companion.terminal import say
 from coffer.errors import EnvelopeError, OperatorError
 from coffer.program import count
@@ -100,7 +100,7 @@ class Sealed:
 
 def load(options: Namespace) -> Sealed:
     """Open ``options.file`` with the companion's key. Raises OperatorError."""
-    raw = read(options.file, options.definition_limit)
+    raw = read_definition(options.file, options.definition_limit)
     if not is_sealed(raw):
         raise EnvelopeError(
             f"{name(options.file)}: not sealed",
@@ -111,7 +111,7 @@ def load(options: Namespace) -> Sealed:
 
 def load_any(options: Namespace, path: str) -> tuple[Definition, Sealed | None]:
     """Return the definition in a file, sealed or in clear, and what it was sealed in. Raises OperatorError."""
-    raw = read(path, options.definition_limit)
+    raw = read_definition(path, options.definition_limit)
     if is_sealed(raw):
         sealed = Sealed(path, raw, load_companion_key(options, path), options.definition_limit)
         return sealed.definition(), sealed
