@@ -124,7 +124,7 @@ def parse(
     checker = _Checker(source, server, companion)
     clients = checker.clients(_read_toml(text, source), keys_before_tables(text))
     if checker.findings:
-        raise _refusal(_placed(checker.findings, text))
+        raise DefinitionError.of(_placed(checker.findings, text))
     return Definition(clients)
 
 
@@ -220,7 +220,7 @@ def _read_text(text: str | bytes, source: str, limit_bytes: int) -> str:
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     if len(raw) > limit_bytes:
         reason = f"{len(raw):,} bytes, {len(raw) - limit_bytes:,} over the limit of {limit_bytes:,}"
-        raise _refusal([Finding(source, reason, hint="raise the limit with --definition-limit")])
+        raise DefinitionError.of([Finding(source, reason, hint="raise the limit with --definition-limit")])
     try:
         decoded, fault, end = raw.decode(), "", 0
     except UnicodeDecodeError as error:
@@ -231,7 +231,7 @@ def _read_text(text: str | bytes, source: str, limit_bytes: int) -> str:
         before = raw[:end].decode()
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         hint = "save the file as UTF-8, without a byte order mark"
-        raise _refusal([Finding(source, fault, line=line, column=column, hint=hint)])
+        raise DefinitionError.of([Finding(source, fault, line=line, column=column, hint=hint)])
     return decoded
 
 
@@ -246,7 +246,7 @@ def _read_toml(text: str, source: str) -> dict[str, Any]:
     except ValueError:
         finding = None
     if finding:  # raised out here, because tomli's exception carries the whole text
-        raise _refusal([finding])
+        raise DefinitionError.of([finding])
     return _read_toml(_shorten_integers(text), source)
 
 
@@ -263,9 +263,3 @@ def _placed(findings: list[Finding], text: str) -> list[Finding]:
     for finding, path in zip(findings, paths, strict=True):
         finding.line, finding.column = places.get(path, (None, None))
     return sorted(findings, key=lambda finding: finding.line or 0)
-
-
-def _refusal(findings: list[Finding]) -> DefinitionError:
-    first, others = findings[0], len(findings) - 1
-    more = f" (and {others:,} more finding{'s' if others > 1 else ''})" if others else ""
-    return DefinitionError(f"{first}{more}", first.hint, findings=tuple(findings))

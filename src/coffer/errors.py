@@ -4,6 +4,12 @@ Not here: what a peer did wrong in a session, which is data (``session.fault``) 
 because of it, and our own mistakes, which stay ValueError and TypeError and crash.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class CofferError(Exception):
     """The root. ``str()`` is one line that says what and where; ``hint`` says what to do next, or is None."""
@@ -107,6 +113,13 @@ class DefinitionError(OperatorError):
     def __init__(self, message: str, hint: str | None = None, *, findings: tuple[Finding, ...] = ()) -> None:
         super().__init__(message, hint)
         self.findings = findings
+
+    @classmethod
+    def of(cls, findings: Sequence[Finding]) -> DefinitionError:
+        """Return the error that says the first finding, with its hint, and how many more there are."""
+        first, others = findings[0], len(findings) - 1
+        more = f" (and {others:,} more finding{'s' if others > 1 else ''})" if others else ""
+        return cls(f"{first}{more}", first.hint, findings=tuple(findings))
 
 
 class EnvelopeError(OperatorError):

@@ -105,6 +105,13 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     assert [each.split(":")[0] for each in refusals("dotenv", "A\nB=1\n'\nC=${X}\nB=2\n")] == ["1", "3", "4", "5"]
 
 
+def test_the_message_says_the_first_of_it_and_how_much_more_there_is() -> None:
+    with pytest.raises(DefinitionError) as caught:
+        read("json", '{"A": null, "B": [], "C": {}}')
+    assert str(caught.value) == "f: A: null is not a value (and 2 more findings)"
+    assert caught.value.hint == 'write "" if it is empty on purpose'
+
+
 # ---- JSON, TOML, YAML
 
 

@@ -39,6 +39,5 @@ class Collected:
     def finish(self) -> dict[str, Value]:
         """Return all values. Raises DefinitionError with all that was found wrong."""
         if self._findings:
-            first = self._findings[0]
-            raise DefinitionError(str(first), first.hint, findings=tuple(self._findings))
+            raise DefinitionError.of(self._findings)
         return self._values

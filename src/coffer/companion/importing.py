@@ -66,5 +66,4 @@ def _ending(path: str) -> str:
 
 def _conflicts(options: Namespace, keys: list[str]) -> DefinitionError:
     reason, hint = "has another value already", "--overwrite takes the new one"
-    findings = [Finding(options.file, reason, table=options.client, key=key, hint=hint) for key in keys]
-    return DefinitionError(str(findings[0]), findings=tuple(findings))
+    return DefinitionError.of([Finding(options.file, reason, table=options.client, key=key, hint=hint) for key in keys])
