@@ -8,7 +8,8 @@ import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coffer.places import keys_before_tables, locate, statements, value_span
+from coffer.errors import Finding
+from coffer.places import keys_before_tables, locate, place, statements, value_span
 
 TRICKY = '''# [no] table = here
 [ "a.b" . 'c' ]   # a header with spaces
@@ -125,3 +126,19 @@ def test_a_scan_of_a_text_that_is_not_toml_ends() -> None:
 def test_a_string_of_megabytes_is_skipped_in_one_go() -> None:
     text = '[a]\nb = """' + 'x\\"\n' * 1_000_000 + '"""\nc = 1\n'
     assert locate(text, [("a", "c")]) == {("a", "c"): (1_000_003, 1)}
+
+
+def test_findings_get_the_place_of_what_they_are_about_and_come_in_the_order_of_the_text() -> None:
+    about = [("t", "b"), (None, "top"), ("u", None), ("t", "gone"), (None, None), ("t", "a"), ("t", "b")]
+    findings = [Finding("f", str(at), table=table, key=key) for at, (table, key) in enumerate(about)]
+    assert [each.path for each in findings] == [("t", "b"), ("top",), ("u",), ("t", "gone"), (), ("t", "a"), ("t", "b")]
+    placed = place(findings, "top = 1\n[t]\na = 1\n  b = 2\n[u]\n")
+    assert [(each.reason, each.line, each.column) for each in placed] == [
+        ("3", None, None),
+        ("4", None, None),
+        ("1", 1, 1),
+        ("5", 3, 1),
+        ("0", 4, 3),
+        ("6", 4, 3),
+        ("2", 5, 1),
+    ]

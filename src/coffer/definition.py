@@ -18,7 +18,7 @@ from coffer.codec import count, decode, encode
 from coffer.errors import DefinitionError, Finding, IdError
 from coffer.identity import parse_id
 from coffer.message import SHARD_LIMIT_BYTES
-from coffer.places import keys_before_tables, locate
+from coffer.places import keys_before_tables, place
 from coffer.shard import INTEGER_MAXIMUM, fault_of, kind_of
 
 TYPE_CHECKING = False
@@ -124,7 +124,7 @@ def parse(
     checker = _Checker(source, server, companion)
     clients = checker.clients(_read_toml(text, source), keys_before_tables(text))
     if checker.findings:
-        raise DefinitionError.of(_placed(checker.findings, text))
+        raise DefinitionError.of(place(checker.findings, text))
     return Definition(clients)
 
 
@@ -254,12 +254,3 @@ def _shorten_integers(text: str) -> str:
     """Cut the integers that Python refuses to read, so that they are found by table and key as too large."""
     digits = sys.get_int_max_str_digits()
     return re.sub(rf"[0-9](?:_?[0-9]){{{digits},}}", str(INTEGER_MAXIMUM + 1), text)
-
-
-def _placed(findings: list[Finding], text: str) -> list[Finding]:
-    """Give each finding its line and column, and put them in the order of the file."""
-    paths = [tuple(name for name in (finding.table, finding.key) if name is not None) for finding in findings]
-    places = locate(text, set(paths))
-    for finding, path in zip(findings, paths, strict=True):
-        finding.line, finding.column = places.get(path, (None, None))
-    return sorted(findings, key=lambda finding: finding.line or 0)

@@ -97,6 +97,11 @@ class Finding:
         self.column = column
         self.hint = hint
 
+    @property
+    def path(self) -> tuple[str, ...]:
+        """What it is about, as ``places`` takes it: table and key, one of them, or nothing for the whole file."""
+        return tuple(name for name in (self.table, self.key) if name is not None)
+
     def __str__(self) -> str:
         table = "" if self.table is None else f"[{_quote(self.table)}]"
         key = "" if self.key is None else _quote(self.key)

@@ -15,7 +15,7 @@ from coffer.definition import CLIENTS
 from coffer.environment import OWN_PREFIX, is_name, is_reserved
 from coffer.errors import Finding
 from coffer.message import SHARD_LIMIT_BYTES
-from coffer.places import locate
+from coffer.places import place
 from coffer.toml import format_key
 
 TYPE_CHECKING = False
@@ -81,10 +81,7 @@ def lint(definition: Definition, text: str, source: str) -> list[Advice]:
     """Return advice on a definition, made of ``text``, in the order of the file ``source``."""
     found = [advice for client in definition.clients.values() for advice in _client(client, source)]
     found += _shared_values(definition, source)
-    places = locate(text, {_path(advice) for advice in found})
-    for advice in found:
-        advice.line, advice.column = places.get(_path(advice), (None, None))
-    return sorted(found, key=lambda advice: advice.line or 0)
+    return place(found, text)
 
 
 def _client(client: Client, source: str) -> Iterator[Advice]:
@@ -158,7 +155,3 @@ def _shared_values(definition: Definition, source: str) -> Iterator[Advice]:
                 if name != client.name:
                     reason = f"the same value as [{name}] {format_key(other)}"
                     yield Advice("shared-value", source, reason, table=client.name, key=key, hint=_SHARED_HINT)
-
-
-def _path(advice: Advice) -> tuple[str, ...]:
-    return tuple(name for name in (advice.table, advice.key) if name is not None)

@@ -14,9 +14,12 @@ import tomli
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from typing import TypeAlias
+    from typing import TypeAlias, TypeVar
+
+    from coffer.errors import Finding
 
     Path: TypeAlias = tuple[str, ...]
+    AnyFinding = TypeVar("AnyFinding", bound=Finding)
 
 _BLANK = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
 _OPENING = re.compile(r"\[{0,2}[ \t]*+")
@@ -55,6 +58,17 @@ def locate(text: str, wanted: Collection[Path]) -> dict[Path, tuple[int, int]]:
         if len(places) == len(wanted):
             break
     return places
+
+
+def place(findings: Collection[AnyFinding], text: str) -> list[AnyFinding]:
+    """Give each finding the line and column of what it is about, and return them in the order of the text.
+
+    What is about no place in it comes first, with None for both.
+    """
+    places = locate(text, {finding.path for finding in findings})
+    for finding in findings:
+        finding.line, finding.column = places.get(finding.path, (None, None))
+    return sorted(findings, key=lambda finding: finding.line or 0)
 
 
 def keys_before_tables(text: str) -> list[str]:

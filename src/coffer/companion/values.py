@@ -96,7 +96,7 @@ def _set(document: Document, client: str, key: str, value: Value) -> str:
 
 def _advice(checked: Definition, text: str, path: str, names: list[tuple[str, str]]) -> list[Advice]:
     """Return what there is to say of the values just set. Who sets several at once means them to be the same."""
-    advice = [each for each in lint(checked, text, path) if (each.table, each.key) in names]
+    advice = [each for each in lint(checked, text, path) if each.path in names]
     return [each for each in advice if len(names) == 1 or each.rule != "shared-value"]
 
 
