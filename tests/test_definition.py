@@ -247,6 +247,22 @@ def test_a_mistake_after_an_integer_too_long_to_read_is_told_alone() -> None:
     ]
 
 
+def test_a_number_that_cannot_be_shortened_is_refused_and_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No text is known that does this: tomli, or Python, would have to change."""
+    reads = []
+
+    def loads(text: str) -> Any:
+        reads.append(text)
+        raise ValueError(CANARY)
+
+    monkeypatch.setattr(tomli, "loads", loads)
+    assert str(refusal(ONE)) == "d.toml: not TOML"
+    assert len(reads) == 1
+    reads.clear()
+    assert str(refusal(f"{ONE}a = {'1' * 5000}\n")) == "d.toml: not TOML"
+    assert len(reads) == 2
+
+
 def test_every_message_that_tomli_has_is_known_and_none_of_its_words_are_passed_on() -> None:
     parser = Path(tomli.__file__).with_name("_parser.py").read_text()
     messages = re.findall(r'raise TOMLDecodeError\(\s*f?"(.*?)"', parser)

@@ -236,18 +236,21 @@ def _read_text(text: str | bytes, source: str, limit_bytes: int) -> str:
 
 
 def _read_toml(text: str, source: str) -> dict[str, Any]:
+    shorter = text
     try:
         return tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         reason = next((ours for theirs, ours in _SYNTAX.items() if error.msg.startswith(theirs)), "not TOML")
-        finding: Finding | None = Finding(source, reason, line=error.lineno, column=error.colno)
+        finding = Finding(source, reason, line=error.lineno, column=error.colno)
     except RecursionError:
         finding = Finding(source, "arrays, tables or dotted keys nested hundreds deep")
     except ValueError:
-        finding = None
-    if finding:  # raised out here, because tomli's exception carries the whole text
-        raise DefinitionError.of([finding])
-    return _read_toml(_shorten_integers(text), source)
+        # Only Python's limit on the digits of an integer gets here: tomli makes of every other one an error of its own.
+        shorter = _shorten_integers(text)
+        finding = Finding(source, "not TOML")
+    if shorter != text:
+        return _read_toml(shorter, source)
+    raise DefinitionError.of([finding])  # out here, because tomli's exception carries the whole text
 
 
 def _shorten_integers(text: str) -> str:
