@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from coffer.errors import SettingsError
+from coffer.errors import MissingNameError, SettingsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,16 @@ def split(name: str) -> tuple[str, str]:
     if not client or not key:
         raise SettingsError(f"{name}: not of the form CLIENT.KEY", "web.PASSWORD is the value PASSWORD of client web")
     return client, key
+
+
+def missing_client(name: str, clients: Collection[str]) -> MissingNameError:
+    """Return the error for a client that is not among ``clients``."""
+    return MissingNameError(f"no client named {name}", near(name, clients, "clients"))
+
+
+def missing_value(client: str, key: str, keys: Collection[str]) -> MissingNameError:
+    """Return the error for a value that is not among those of a client, which ``keys`` names."""
+    return MissingNameError(f"{client} has no value named {key}", near(key, keys, "values"))
 
 
 def near(name: str, names: Collection[str], what: str) -> str:

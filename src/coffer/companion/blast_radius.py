@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from coffer.companion.reading import name
 from coffer.companion.sealed import load_any
-from coffer.errors import MissingNameError
-from coffer.names import near
+from coffer.names import missing_client
 from coffer.program import count, escape
 
 TYPE_CHECKING = False
@@ -32,7 +31,7 @@ def blast_radius(options: Namespace) -> int:
     """Print what a stolen key exposes, and the to-do after it."""
     clients = load_any(options, options.file)[0].clients
     if options.name not in clients:
-        raise MissingNameError(f"no client named {options.name}", near(options.name, clients, "clients"))
+        raise missing_client(options.name, clients)
     shared = sharers(clients, options.name)
     print(f"A stolen key of {options.name} opens {count(len(clients[options.name].shard), 'value')}:")
     for key in clients[options.name].shard:

@@ -15,8 +15,7 @@ import tomli
 
 from coffer.companion.id_list import add_id, drop_id, format_ids
 from coffer.definition import CLIENTS
-from coffer.errors import MissingNameError
-from coffer.names import near
+from coffer.names import missing_client, missing_value
 from coffer.places import statements, value_span
 from coffer.toml import format_key, format_literal
 
@@ -59,7 +58,7 @@ class Document:
     def check_client(self, client: str) -> None:
         """Raise MissingNameError if there is no such client."""
         if client not in self._tables[CLIENTS]:
-            raise MissingNameError(f"no client named {client}", near(client, self.clients(), "clients"))
+            raise missing_client(client, self.clients())
 
     def set(self, client: str, key: str, value: Value) -> None:
         """Give a client a value: a new one after its others, or another one in its place."""
@@ -70,7 +69,7 @@ class Document:
         """Take a value from a client. Raises MissingNameError if it has none of that name."""
         values = self.values(client)
         if key not in values:
-            raise MissingNameError(f"{client} has no value named {key}", near(key, values, "values"))
+            raise missing_value(client, key, values)
         self._drop(client, key)
 
     def add_client(self, client: str, ids: list[str]) -> None:

@@ -16,10 +16,10 @@ from coffer.companion.findings import write_text
 from coffer.companion.reading import STDIN, name, read
 from coffer.companion.sealed import load, load_any
 from coffer.companion.terminal import say
-from coffer.errors import MissingNameError, OperatorError
+from coffer.errors import OperatorError
 from coffer.lint import Advice, lint
 from coffer.message import SHARD_LIMIT_BYTES
-from coffer.names import near, split
+from coffer.names import missing_client, missing_value, split
 from coffer.program import count
 from coffer.prompt import ask_hidden
 from coffer.shard import format_value, kind_of
@@ -73,10 +73,10 @@ def get_value(options: Namespace) -> int:
     client, key = split(options.name)
     clients = load_any(options, options.file)[0].clients
     if client not in clients:
-        raise MissingNameError(f"no client named {client}", near(client, clients, "clients"))
+        raise missing_client(client, clients)
     shard = clients[client].shard
     if key not in shard:
-        raise MissingNameError(f"{client} has no value named {key}", near(key, shard, "values"))
+        raise missing_value(client, key, shard)
     sys.stdout.buffer.write((format_value(shard[key]) + ("\n" if sys.stdout.isatty() else "")).encode())
     return 0
 
