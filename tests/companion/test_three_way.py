@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from coffer._core import Keypair
 from coffer.companion.document import Document
-from coffer.companion.three_way import Merge
+from coffer.companion.three_way import merge
 from coffer.identity import format_id
 from coffer.toml import format_key, format_literal
 
@@ -36,14 +36,14 @@ def text_of(clients: dict[str, tuple[str, dict]]) -> str:
 
 def merged(base: dict | None, ours: dict, theirs: dict) -> tuple[dict, list[str]]:
     document = Document(text_of(ours))
-    merge = Merge(Document(text_of(base)) if base is not None else None, document, Document(text_of(theirs)))
+    conflicts = merge(Document(text_of(base)) if base is not None else None, document, Document(text_of(theirs)))
     read = tomli.loads(document.format())
     letters = {each: letter for letter, each in IDS.items()}
     clients = {}
     for name, ids in read["clients"].items():
         listed = [ids] if isinstance(ids, str) else ids
         clients[name] = "".join(sorted(letters[each] for each in listed)), read.get(name, {})
-    return clients, merge.conflicts
+    return clients, conflicts
 
 
 def same(old: object, new: object) -> bool:
@@ -117,5 +117,5 @@ def test_our_comments_and_order_stay() -> None:
     base = text_of({"web": WEB})
     ours = base.replace("[web]\n", "# mine\n[web]\n# first\n")
     document = Document(ours)
-    Merge(Document(base), document, Document(base + "L = 2\n"))
+    assert not merge(Document(base), document, Document(base + "L = 2\n"))
     assert document.format() == ours + "L = 2\n"

@@ -44,6 +44,10 @@ class Document:
         """Return the names of the clients, in the order of ``[clients]``."""
         return list(self._tables[CLIENTS])
 
+    def has_client(self, client: str) -> bool:
+        """Whether there is a client of that name."""
+        return client in self._tables[CLIENTS]
+
     def ids(self, client: str) -> list[str]:
         """Return the ids of a client as they are written. Raises MissingNameError."""
         self.check_client(client)
@@ -57,7 +61,7 @@ class Document:
 
     def check_client(self, client: str) -> None:
         """Raise MissingNameError if there is no such client."""
-        if client not in self._tables[CLIENTS]:
+        if not self.has_client(client):
             raise missing_client(client, self.clients())
 
     def set(self, client: str, key: str, value: Value) -> None:

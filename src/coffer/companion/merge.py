@@ -8,11 +8,11 @@ Rule: what is written is a good definition, sealed above both serials, or nothin
 from __future__ import annotations
 
 from coffer import files
+from coffer.companion import three_way
 from coffer.companion.keys import load_companion_key
 from coffer.companion.reading import read_definition
 from coffer.companion.sealed import SEALED_MODE, Sealed, Sealer, summary
 from coffer.companion.terminal import PROGRAM, say
-from coffer.companion.three_way import Merge
 from coffer.identity import format_id
 from coffer.program import count, report
 
@@ -34,9 +34,9 @@ def merge(options: Namespace) -> int:
     if base and text == base.text:
         text = theirs.text
     elif not base or theirs.text != base.text:
-        merged = Merge(base.document() if base else None, document := ours.document(), theirs.document())
+        document = ours.document()
+        conflicts += three_way.merge(base.document() if base else None, document, theirs.document())
         text = document.format()
-        conflicts += merged.conflicts
         _mention_comments(theirs.text, text)
     sealer = Sealer(ours.sealer.keypair, server, options.definition_limit)
     serial = max(ours.envelope.serial, theirs.envelope.serial) + 1
