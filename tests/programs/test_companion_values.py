@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from terminal import CTRL_C, Terminal, settle
+
+from coffer.envelope import parse_armour
 
 CANARY = "canary-7f3a-never-shown"
 FILE = "definition.coffer"
@@ -330,3 +334,49 @@ def test_an_import_and_a_value_have_the_limit_that_their_error_names(companion, 
 )
 def test_an_import_that_cannot_be_is_one_clear_error(companion, web, arguments, code, err) -> None:
     assert companion("import", FILE, *arguments, stdin=f"{CANARY}\n") == (code, "", err)
+
+
+# ---- all at once
+
+
+MEANWHILE = f"coffer-companion: error: {FILE}: somebody changed it meanwhile; it is left as they made it\n"
+
+
+def test_of_changes_at_the_same_time_each_is_whole_or_says_that_it_is_not_made(companion, web, tmp_path: Path) -> None:
+    def change(number: int) -> tuple[int, str]:
+        if number % 2:
+            outcome = companion("set", FILE, f"web.A{number}", f"web.B{number}", "--stdin", stdin="tulip")
+        else:
+            values = f"A{number}=tulip\nB{number}=tulip\n"
+            outcome = companion("import", FILE, "-", "--client", "web", "--from", "dotenv", stdin=values)
+        return outcome.code, outcome.err
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(change, range(16)))
+    made = [number for number, (code, _) in enumerate(outcomes) if code == 0]
+    assert made
+    assert all(MEANWHILE in err for code, err in outcomes if code != 0), outcomes
+    found = re.findall("^([AB][0-9]+) = ", companion("open", FILE).out, re.MULTILINE)
+    assert sorted(found) == sorted(f"{letter}{number}" for number in made for letter in "AB")
+    assert parse_armour((tmp_path / FILE).read_bytes(), FILE).serial == 1 + len(made)
+    assert not list(tmp_path.glob("*.new"))
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is missing")
+@pytest.mark.parametrize(
+    ("call", "left"),
+    [
+        ("flock", {"old"}),
+        ("fchmod", {"old"}),
+        ("fsync", {"old"}),
+        ("/^rename", {"old", "new"}),  # killed in it: before or after, nobody knows
+        ("fsync:when=2", {"new"}),
+    ],
+)
+def test_a_set_that_is_killed_leaves_the_old_file_or_the_new(web, companion, run, call: str, left: set[str]) -> None:
+    old = companion("open", FILE).out
+    texts = {old: "old", f'{old}NEW = "x"\n': "new"}
+    strace = ("strace", "-qq", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL")
+    assert run(*strace, "coffer-companion", "set", FILE, "web.NEW", "--stdin", stdin="x").code in (-9, 137)
+    assert texts[companion("open", FILE).out] in left
+    assert companion("set", FILE, "web.LAST", "--stdin", stdin="x").code == 0
