@@ -298,6 +298,17 @@ def test_what_is_no_server_id_is_answered_with_what_to_give(companion, started, 
     assert companion("seal", "definition.toml", "--server", server, "-o", "s") == (78, "", err)
 
 
+def test_a_server_id_that_is_empty_is_not_taken_for_none(companion, started, tmp_path: Path) -> None:
+    """What a shell makes of "$SERVER" where nobody has set it."""
+    assert companion("seal", "definition.toml", "--server", started["server"], "-o", "s").code == 0
+    before = (tmp_path / "s").read_bytes()
+    for command in (("seal", "definition.toml", "-o", "s"), ("check", "s")):
+        code, out, err = companion(*command, "--server", "")
+        assert (code, out) == (78, "")
+        assert err.startswith("coffer-companion: error: --server: an id has 56 letters, this has 0\n")
+    assert (tmp_path / "s").read_bytes() == before
+
+
 def test_a_key_is_looked_for_in_the_environment_and_beside_the_sealed_file(companion, started, tmp_path) -> None:
     assert companion("seal", "definition.toml", "--server", started["server"], "-o", "s").code == 0
     (tmp_path / "companion.key").rename(tmp_path / "elsewhere")

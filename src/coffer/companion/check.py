@@ -50,7 +50,7 @@ def check(options: Namespace) -> int:
 
 
 def _parse(options: Namespace, raw: bytes) -> tuple[Definition, str]:
-    server = options.server and read_id(options.server, "--server")
+    server = None if options.server is None else read_id(options.server, "--server")
     if is_sealed(raw):
         sealed = Sealed(options.file, raw, load_companion_key(options, options.file), options.definition_limit)
         _check_server(sealed.envelope, server)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def seal(options: Namespace) -> int:
     """Check a definition, seal it, and put it in place of the file of ``--output``."""
-    given = options.server and read_id(options.server, "--server")
+    given = None if options.server is None else read_id(options.server, "--server")
     text = read_definition(options.definition, options.definition_limit)
     keypair = load_companion_key(options, options.output)
     replaces = _read_old(options)
