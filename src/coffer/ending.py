@@ -82,7 +82,7 @@ def _hold_standard_descriptors() -> None:
         except OSError:
             os.open(os.devnull, way | os.O_CLOEXEC)
     if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     # A name may have letters that a locale lacks.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
