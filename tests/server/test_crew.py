@@ -117,6 +117,13 @@ def test_a_dead_worker_is_not_waited_for(office: Callable[..., Office]) -> None:
     assert each.log.lines[0].startswith("a worker died (exit code 3); ")
 
 
+def test_a_death_by_a_signal_without_a_name_is_told_by_its_number(office: Callable[..., Office]) -> None:
+    each = office(lambda *_: os.kill(os.getpid(), signal.SIGRTMIN + 5) or 0, size=1)
+    each.crew.serve(table())
+    each.until(lambda: each.log.lines)
+    assert each.log.lines[0].startswith(f"a worker died (signal {signal.SIGRTMIN + 5}); ")
+
+
 def test_pauses_grow_up_to_five_seconds_and_it_is_said_when_it_keeps_happening(
     office: Callable[..., Office], monkeypatch: pytest.MonkeyPatch
 ) -> None:

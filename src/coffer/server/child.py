@@ -41,5 +41,10 @@ def keep_only(*fds: int) -> None:
 
 
 def name_end(code: int) -> str:
-    """Say how a process ended: ``SIGKILL``, or ``exit code 1``."""
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    """Say how a process ended: ``SIGKILL``, ``signal 39`` where one has no name, or ``exit code 1``."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
