@@ -209,6 +209,37 @@ def test_a_child_that_fails_never_comes_back_into_its_parent(capfd: pytest.Captu
     assert "ValueError" in capfd.readouterr().err
 
 
+def test_a_signal_to_the_whole_group_is_never_heard_a_second_time_through_a_child(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It comes at the worst moment: when the child is there and has done nothing yet."""
+    heard, wakeup = socket.socketpair()
+    heard.setblocking(False)
+    wakeup.setblocking(False)
+    fork = os.fork
+
+    def fork_and_signal() -> int:
+        pid = fork()
+        if not pid:
+            for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+                os.kill(os.getpid(), number)
+        return pid
+
+    monkeypatch.setattr(os, "fork", fork_and_signal)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    old = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)}
+    signal.set_wakeup_fd(wakeup.fileno())
+    try:
+        _, status = os.waitpid(child.fork(lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()) != before), 0)
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in old.items():
+            signal.signal(number, handler)
+    with heard, wakeup, pytest.raises(BlockingIOError):
+        heard.recv(1)
+    assert status == 0 and signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
 def test_a_child_keeps_only_what_it_is_told_to() -> None:
     kept, other = table(), table()
 

@@ -9,6 +9,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
 CRASHED = 70
 FIRST_FD = 3
@@ -17,11 +18,28 @@ FIRST_FD = 3
 def fork(act: Callable[[], int]) -> int:
     """Start a child that does ``act`` and exits with what it returns; return its pid. Raises OSError.
 
-    A child that fails tells why and ends: it must not unwind into being a second master.
+    A child that fails tells why and ends: it must not unwind into being a second master. It begins deaf to the
+    signals of its parent: those are told to a whole group, and through the shared wakeup socket the parent would hear
+    them twice.
     """
-    pid = os.fork()
-    if pid:
-        return pid
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if not pid:
+            _go_deaf()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+    return pid or _live(act)
+
+
+def _go_deaf() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def _live(act: Callable[[], int]) -> NoReturn:
     code = CRASHED
     try:
         code = act()

@@ -141,11 +141,9 @@ class _Work:
 
 def _run_child(work: _Work, table_fd: int, report: int) -> int:
     """In the child. Nothing of the master's stays open here, so that its port and its channels end with it."""
-    signal.set_wakeup_fd(-1)
     child.keep_only(table_fd, report)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # `pkill -HUP` means the master
+        signal.signal(number, signal.SIG_DFL)  # but not HUP: `pkill -HUP` means the master
     os.nice(NICENESS)
     try:
         said = _load(work, table_fd)

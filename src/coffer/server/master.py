@@ -120,7 +120,6 @@ class Master:
 
     def _become_worker(self, number: int, channel: socket.socket) -> int:
         """In a new process: let go of all that is the master's, and serve."""
-        signal.set_wakeup_fd(-1)
         self._selector.close()
         for held in (self._wake, self._wake_end, self._control, *self._asking):
             if held is not None:
