@@ -157,6 +157,20 @@ def test_a_worker_that_cannot_be_forked_is_tried_again(
     each.until(lambda: len(each.crew) == 1 and each.crew.has_taken)
 
 
+def test_a_worker_without_a_descriptor_for_its_channel_is_tried_again(
+    office: Callable[..., Office], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    each = office(size=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socketpair", fail)
+        each.crew.serve(table())
+    assert each.log.lines == ["a worker cannot start (Too many open files); a new one starts in 0.1 s"]
+    each.until(lambda: len(each.crew) == 1 and each.crew.has_taken)
+
+
 def test_a_worker_that_hangs_is_ended_and_replaced(office: Callable[..., Office]) -> None:
     each = office(size=1)
     each.crew.serve(table())

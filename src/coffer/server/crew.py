@@ -141,24 +141,31 @@ class Crew:
         os.close(self._table_fd)
 
     def _fill(self, post: Post) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         post.started, post.restart_at, post.owes = now(), None, 0
+        try:
+            channel = self._start(post)
+        except OSError as error:
+            self._mourn(post, f"a worker cannot start ({error.strerror})")
+            return
+        post.channel = channel
+        self._selector.register(channel, selectors.EVENT_READ, lambda: self._hear(post))
+        self._hand_table(post, channel)
+
+    def _start(self, post: Post) -> socket.socket:
+        """Start a worker; return our end of its channel. Raises OSError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
         def work() -> int:
             ours.close()
             return self._work(post.number, theirs)
 
-        try:
-            post.pid = child.fork(work)
-        except OSError as error:
-            ours.close()
-            self._mourn(post, f"a worker cannot start ({error.strerror})")
-            return
-        finally:
-            theirs.close()
-        post.channel = ours
-        self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(post))
-        self._hand_table(post, ours)
+        with theirs:
+            try:
+                post.pid = child.fork(work)
+            except OSError:
+                ours.close()
+                raise
+        return ours
 
     def _hand_table(self, post: Post, channel: socket.socket) -> None:
         post.asked = now()
