@@ -257,6 +257,15 @@ def test_too_few_descriptors_is_one_clear_warning_and_the_cap_is_told(tower: Tow
     assert warning in tower.read_log()
 
 
+def test_listeners_are_not_counted_as_room_for_connections(tower: Tower) -> None:
+    """A full worker still has a descriptor for the table of a reload."""
+    listen = [word for _ in range(40) for word in ("--listen", "127.0.0.1:0")]
+    command = ["prlimit", "--nofile=100:100", *tower.command(*listen)]
+    tower.command = lambda *_, **__: command  # type: ignore[method-assign]
+    tower.open()
+    tower.await_line("at most 29 connections each")
+
+
 def test_no_secret_is_in_argv_environ_or_log(tower: Tower) -> None:
     tower.open("--verbose")
     for _ in range(3):

@@ -196,6 +196,16 @@ def test_a_start_that_fails_is_one_clear_line(tower: Tower, run: Run, spoil: Spo
     assert refusal(tower, run, command=command if isinstance(command, list) else tower.command()) == (code, line)
 
 
+@pytest.mark.parametrize("limit", [6, 33])
+def test_a_limit_of_descriptors_that_leaves_nothing_is_one_clear_line(tower: Tower, run: Run, limit: int) -> None:
+    command = ["prlimit", f"--nofile={limit}:{limit}", *tower.command("--workers", "2")]
+    assert refusal(tower, run, command=command) == (
+        78,
+        f"the limit of {limit} open files is too low, 34 are the least (`ulimit -n`)\n"
+        "hint: LimitNOFILE= under systemd, --ulimit nofile= in a container\n",
+    )
+
+
 def test_closed_standard_streams_harm_nobody(tower: Tower) -> None:
     """No socket may take their numbers: what is logged would be written into it."""
     command = tower.command("--verbose")

@@ -34,8 +34,9 @@ EXAMPLE = """example:
 
 signals: HUP reloads; TERM and INT let sessions end, at most 15 s, then exit with 0; a second one ends at once.
 """
-# Descriptors of a worker that are not connections: standard streams, listeners, its channel, the selector.
-SPARE_DESCRIPTORS = 32
+# Descriptors of a process that are neither connections nor listeners: standard streams, channel, selector, tables.
+SPARE_DESCRIPTORS = 31
+LIMIT_HINT = "LimitNOFILE= under systemd, --ulimit nofile= in a container"
 
 
 def main() -> int:
@@ -111,8 +112,11 @@ def serve(settings: Settings) -> int:
 
     keypairs = prepare(settings)
     log = Log(settings.verbose)
-    settings = _fit_descriptors(settings, log)
-    return Master(settings, keypairs, _listeners(settings), log).run()
+    hard = _raise_limit(resource.RLIMIT_NOFILE)
+    _raise_limit(resource.RLIMIT_MEMLOCK)
+    listeners = _listeners(settings)
+    settings = _fit_descriptors(settings, hard, len(listeners), log)
+    return Master(settings, keypairs, listeners, log).run()
 
 
 def check(settings: Settings) -> int:
@@ -165,13 +169,15 @@ def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType
     sys.stderr.write(f"{PROGRAM}: internal error: {kind.__name__}\n")
 
 
-def _fit_descriptors(settings: Settings, log: Log) -> Settings:
-    """Raise the soft limit of descriptors to the hard one, and the cap on connections to what it leaves."""
+def _fit_descriptors(settings: Settings, hard: int, listeners: int, log: Log) -> Settings:
+    """Lower the cap on connections to what the limit of descriptors leaves. Raises SettingsError if that is nothing."""
     from dataclasses import replace
 
-    hard = _raise_limit(resource.RLIMIT_NOFILE)
-    _raise_limit(resource.RLIMIT_MEMLOCK)
-    room = max(1, hard - SPARE_DESCRIPTORS)
+    room = hard - SPARE_DESCRIPTORS - listeners
+    least = hard - room + settings.workers  # the master has a channel to each worker, where these have connections
+    if hard < least:
+        what = f"the limit of {hard} open files is too low, {least} are the least (`ulimit -n`)"
+        raise SettingsError(what, LIMIT_HINT)
     if room >= settings.max_connections:
         return settings
     connections = program.count(room, "connection")
