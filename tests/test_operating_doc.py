@@ -151,7 +151,7 @@ def refusals() -> set[str]:
     kinds = [name for name, kind in KINDS.items() if issubclass(kind, errors.OperatorError)]
     core = (ROOT / "src/coffer/_core.pyx").read_text()
     of_keys = {re.sub(r"\{[^}]*\}", ANY, text) for text in re.findall(r'raise KeyFileError\(f"([^"]+)"', core)}
-    asked = {text for text in of_keys if "the passphrase" in text}
+    asked = {text for text in of_keys if "the passphrase" in text or "unlocking takes" in text}
     answered = {f"{ANY}: {text}" for text in arguments(SERVER, 1, "_refusal")}
     of_sizes = {f"{ANY}: {text}" for text in arguments([ROOT / "src/coffer/program.py"], 0, "ValueError")}
     return arguments(MODULES, 0, *kinds) | answered | of_sizes | of_keys - asked
