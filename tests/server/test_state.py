@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,18 @@ def test_what_is_unreadable_stops_the_start_rather_than_let_an_old_definition_in
 def test_a_link_to_nowhere_is_unreadable_and_not_missing(tmp_path: Path) -> None:
     (tmp_path / "last-definition.json").symlink_to("gone")
     with pytest.raises(SettingsError):
+        state.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_what_cannot_be_looked_for_is_unreadable_and_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(path: str) -> None:
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr(os, "lstat", fail)
+    with pytest.raises(SettingsError, match="could not be told from a newer one"):
         state.load(str(tmp_path))
 
 

@@ -29,12 +29,15 @@ class Stamp:
 
 def load(directory: str) -> Stamp | None:
     """Return the stamp kept in ``directory``; None without one, or without a directory. Raises SettingsError."""
-    path = os.path.join(directory, FILE_NAME)
-    if not directory or not os.path.lexists(path):
+    if not directory:
         return None
+    path = os.path.join(directory, FILE_NAME)
     try:
+        os.lstat(path)
         return _stamp(**json.loads(files.load(path, LIMIT_BYTES)))
-    except (OperatorError, ValueError, TypeError):
+    except FileNotFoundError:
+        return None
+    except (OperatorError, OSError, ValueError, TypeError):
         raise SettingsError(
             f"{path}: unreadable, so an older definition could not be told from a newer one",
             "remove it only if you know that the definition is the newest",
