@@ -23,12 +23,14 @@ from coffer.shard import INTEGER_MAXIMUM, fault_of, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any, NoReturn
 
     from coffer.shard import Shard
 
 LIMIT_BYTES = 64 * 1024 * 1024
 CLIENTS = "clients"
+NOBODY: Mapping[bytes, str] = {}
 
 _is_client_name = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 
@@ -114,14 +116,15 @@ def parse(
     limit_bytes: int = LIMIT_BYTES,
     server: bytes | None = None,
     companion: bytes | None = None,
+    others: Mapping[bytes, str] = NOBODY,
 ) -> Definition:
     """Return the definition in ``text``, or raise DefinitionError with everything that is wrong in it.
 
     ``source`` names the file in the findings. ``server`` and ``companion`` are public keys that no client
-    may have.
+    may have, and so are ``others``, which says whose each of them is.
     """
     text = _read_text(text, source, limit_bytes)
-    checker = _Checker(source, server, companion)
+    checker = _Checker(source, {server: "the server", companion: "the companion"}, others)
     clients = checker.clients(_read_toml(text, source), keys_before_tables(text))
     if checker.findings:
         raise DefinitionError.of(place(checker.findings, text))
@@ -131,10 +134,11 @@ def parse(
 class _Checker:
     """Goes through a definition once, collects what is wrong and encodes what is right."""
 
-    def __init__(self, source: str, server: bytes | None, companion: bytes | None) -> None:
+    def __init__(self, source: str, programs: Mapping[bytes | None, str], others: Mapping[bytes, str]) -> None:
         self.findings: list[Finding] = []
         self._source = source
-        self._programs = {server: "the server", companion: "the companion"}
+        self._programs = programs
+        self._others = others
         self._owners: dict[bytes, str] = {}
 
     def clients(self, tables: dict[str, Any], stray: list[str]) -> dict[str, Client]:
@@ -192,7 +196,7 @@ class _Checker:
 
     def _taken(self, public: bytes, name: str) -> str | None:
         """Say whose this id is already, if it is; a client's name is quoted, for it may be anything."""
-        program, owner = self._programs.get(public), self._owners.get(public)
+        program, owner = self._programs.get(public) or self._others.get(public), self._owners.get(public)
         if program or owner is None:
             return program and f"the id of {program}"
         return "an id listed twice" if owner == name else f"the id of client {owner!r} too"

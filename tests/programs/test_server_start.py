@@ -79,6 +79,7 @@ def test_settings_come_from_a_file_and_flags_win(tower: Tower, tmp_path: Path) -
 
 def test_two_keys_are_served_while_a_key_is_rotated(tower: Tower) -> None:
     """The definition is for one of them, clients may know either."""
+    tower.seal('[web]\nPASSWORD = "tulip"\n', clients=("web",))
     tower.open("--key", "worker.key")
     assert tower.fetch() == tower.fetch(server="worker")
     with pytest.raises(AssertionError), tower.connect() as sock:

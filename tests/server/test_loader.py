@@ -20,7 +20,8 @@ from coffer.server.loader import Loaded, Loader
 from coffer.server.settings import Settings
 from coffer.server.state import Stamp
 
-SERVER, OLD_SERVER, COMPANION, CLIENT = (Keypair.generate() for _ in range(4))
+SERVER, OLD_SERVER, COMPANION, OTHER_COMPANION, CLIENT = (Keypair.generate() for _ in range(5))
+COMPANIONS = frozenset({COMPANION.public, OTHER_COMPANION.public})
 SECRET = "canary-3b7c-never-seen"
 GOOD = f'[clients]\nweb = "{format_id(CLIENT.public)}"\n[web]\nPASSWORD = "{SECRET}"\nPORT = 1\n'
 LOCKER = Locker()
@@ -39,7 +40,7 @@ def settings(tmp_path: Path) -> Settle:
         raw = text if isinstance(text, bytes) else format_armour(seal(text.encode(), companion, server.public, serial))
         (tmp_path / "d").write_bytes(raw)
         return Settings(
-            key=(), companion=frozenset({COMPANION.public}), definition=str(tmp_path / name), listen=(), workers=1,
+            key=(), companion=COMPANIONS, definition=str(tmp_path / name), listen=(), workers=1,
             verbose=False, reload_on_change=False, run_dir="", state_dir="", definition_limit=limit,
             max_connections=1, max_connections_per_source=0, failing_hellos_per_source=(0.0, 0.0),
         )  # fmt: skip
@@ -103,6 +104,14 @@ def test_every_cut_of_a_sealed_definition_is_refused(settings: Settle, tmp_path:
         ({"companion": CLIENT}, f": sealed by companion {format_id(CLIENT.public)}, whom nobody told us to trust"),
         ({"server": CLIENT}, f": sealed for server {format_id(CLIENT.public)}, not for this one"),
         ({"text": GOOD + "["}, "line"),
+        (
+            {"text": GOOD.replace(format_id(CLIENT.public), format_id(OLD_SERVER.public))},
+            ": [clients] web: the id of the server, under its other key",
+        ),
+        (
+            {"text": GOOD.replace(format_id(CLIENT.public), format_id(OTHER_COMPANION.public))},
+            ": [clients] web: the id of another companion of this server",
+        ),
         ({"text": GOOD + f"LARGE = '{'x' * 65536}'\n"}, "65,"),
         ({"limit": 40}, " over the limit of 40"),
         ({"text": b""}, ": empty"),

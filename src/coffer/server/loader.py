@@ -168,7 +168,7 @@ def _load(work: _Work, table_fd: int) -> dict[str, object]:
     text = open_envelope(envelope, work.keypairs, settings)
     stamp = Stamp(format_id(envelope.companion), envelope.serial, envelope.digest.hex())
     unchanged = check_stamp(settings.definition, stamp, work.last)
-    parsed = _parse(text, envelope, settings)
+    parsed = _parse(text, envelope, work)
     values = _write_table(parsed, envelope.serial, work.locker, table_fd)
     return {
         "stamp": asdict(stamp),
@@ -215,13 +215,16 @@ def _lesser(new: int, old: int) -> int:
     return new if old == resource.RLIM_INFINITY else min(new, old)
 
 
-def _parse(text: bytes, envelope: Envelope, settings: Settings) -> Definition:
+def _parse(text: bytes, envelope: Envelope, work: _Work) -> Definition:
+    companions = dict.fromkeys(work.settings.companion, "another companion of this server")
+    keys = {keypair.public: "the server, under its other key" for keypair in work.keypairs}
     return definition.parse(
         text,
-        source=settings.definition,
-        limit_bytes=settings.definition_limit,
+        source=work.settings.definition,
+        limit_bytes=work.settings.definition_limit,
         server=envelope.server,
         companion=envelope.companion,
+        others=companions | keys,
     )
 
 
