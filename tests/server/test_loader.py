@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import time
@@ -231,6 +232,21 @@ def test_the_loader_is_nice_holds_nothing_of_its_parents_and_hears_no_hangup(
         began = time.monotonic()
         started.stop()
     assert time.monotonic() - began < 2 and not about.exists()
+
+
+@pytest.mark.plain  # under a sanitizer mlock does nothing
+def test_the_keys_are_locked_in_the_memory_of_the_loader_too(
+    settings: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "load_envelope", lambda *_: time.sleep(60))
+    started = Loader(settings(), (SERVER,), LOCKER, None)
+    status = Path(f"/proc/{started._pid}/status")
+    limit = time.monotonic() + 5
+    try:
+        while not int(re.search(r"VmLck:\s+([0-9]+)", status.read_text())[1]):
+            assert time.monotonic() < limit
+    finally:
+        started.stop()
 
 
 def test_advice_comes_from_the_child_without_a_value(settings: Settle) -> None:

@@ -144,6 +144,9 @@ def _run_child(work: _Work, table_fd: int, report: int) -> int:
     child.keep_only(table_fd, report)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)  # but not HUP: `pkill -HUP` means the master
+    for keypair in work.keypairs:
+        keypair.relock()
+    work.locker.relock()
     os.nice(NICENESS)
     try:
         said = _load(work, table_fd)
