@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -10,12 +11,16 @@ from pathlib import Path
 import pytest
 
 from coffer._core import Keypair
+from coffer.errors import OperatorError
 from coffer.identity import format_id
 from coffer.server import master as room
+from coffer.server import table
 from coffer.server.cli import serve_parser
+from coffer.server.loader import Loaded
 from coffer.server.log import Log
 from coffer.server.master import Master
 from coffer.server.settings import load_settings
+from coffer.server.state import Stamp
 
 
 class Lines(Log):
@@ -78,6 +83,24 @@ def test_whoever_asks_while_it_stops_is_told(master: Master, tmp_path: Path) -> 
     with ours:
         assert ours.recv(1000) == b'{"message": "the server is stopping", "hint": null, "code": 69}\n'
     assert master._asking == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(OSError(12, "Cannot allocate memory"), "Cannot allocate memory"), (ValueError("not a table"), "not a table")],
+)
+def test_a_table_that_cannot_be_mapped_is_a_refusal_and_no_end(
+    master: Master, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, reason: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(table, "map_sealed", fail)
+    fd = os.memfd_create("table")
+    with pytest.raises(OperatorError, match=f"^{tmp_path}/none: its table cannot be used: {reason}$"):
+        master._take(Loaded(Stamp("x", 1, "y"), 1, 1, False, []), fd)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(fd)
 
 
 def test_a_file_that_comes_and_goes_is_seen(master: Master, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

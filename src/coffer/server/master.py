@@ -17,7 +17,7 @@ import socket
 
 from coffer._core import Locker, memory_is_locked
 from coffer.ending import escape
-from coffer.errors import CofferError, UnreachableError
+from coffer.errors import CofferError, OperatorError, UnreachableError
 from coffer.program import count
 from coffer.server import control, state, systemd, table
 from coffer.server.control import Verdict
@@ -238,7 +238,7 @@ class Master:
             os.close(fd)
             return f"serial {loaded.stamp.serial} is served already: nothing has changed"
         try:
-            new = table.map_sealed(fd, self._locker)
+            new = self._map(fd)
             state.save(self._settings.state_dir, loaded.stamp)
         except CofferError:
             os.close(fd)
@@ -250,6 +250,13 @@ class Master:
         self._table, self._last = new, loaded.stamp
         self._crew.serve(fd)
         return line
+
+    def _map(self, fd: int) -> Table:
+        try:
+            return table.map_sealed(fd, self._locker)
+        except (OSError, ValueError) as error:  # no memory, or a loader that wrote something else: we go on
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise OperatorError(f"{self._settings.definition}: its table cannot be used: {reason}") from None
 
     def _settle_reload(self) -> None:
         """Say the verdict once every living worker has the table it is about."""
