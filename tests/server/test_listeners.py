@@ -19,14 +19,6 @@ def test_a_bound_socket_listens_and_never_blocks(text: str) -> None:
         assert not sock.getblocking() and not sock.get_inheritable()
 
 
-def test_no_host_means_every_address() -> None:
-    socks = bind(":0")
-    names = {sock.getsockname()[0] for sock in socks}
-    for sock in socks:
-        sock.close()
-    assert names == {"0.0.0.0", "::"}
-
-
 def test_a_port_that_is_taken_or_a_name_that_nobody_has_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

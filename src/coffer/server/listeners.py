@@ -18,8 +18,7 @@ def resolve(text: str) -> list[tuple[int, Any]]:
     """Return family and address of everything that ``HOST:PORT`` means. Raises SettingsError."""
     host, _, port = text.rpartition(":")
     try:
-        found = socket.getaddrinfo(host.strip("[]") or None, int(port), type=socket.SOCK_STREAM,
-                                   flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
     except UnicodeError:
         raise SettingsError(f"--listen: {text!r}: no name of a host") from None
     except OSError as error:

@@ -119,6 +119,8 @@ def _typed(path: str, name: str, value: Any, default: Any) -> Any:
         fits = isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
     if not fits:
         raise SettingsError(f"{path}: {name}: a value of the wrong type")
+    if any("\0" in str(each) for each in (value if isinstance(value, list) else [value])):
+        raise SettingsError(f"{path}: {name}: a NUL character, which no name has", "write it without \\u0000")
     return value
 
 
@@ -127,7 +129,7 @@ def _checked(found: dict[str, Found]) -> Settings:
         key=_keys(*found["key"]),
         companion=_companions(*found["companion"]),
         definition=_definition(*found["definition"]),
-        listen=tuple(_address(found["listen"].place, each) for each in found["listen"].value),
+        listen=_addresses(*found["listen"]),
         workers=_number(*found["workers"], most=WORKERS_LIMIT) or len(os.sched_getaffinity(0)),
         verbose=found["verbose"].value,
         reload_on_change=found["reload-on-change"].value,
@@ -184,12 +186,23 @@ def first_directory(variable: str) -> str:
     return os.environ.get(variable, "").partition(":")[0]
 
 
+def _addresses(place: str, texts: list[str]) -> tuple[str, ...]:
+    if not texts:
+        raise SettingsError(f"{place}: no address", f"leave it out to listen on {DEFAULT_LISTEN}")
+    return tuple(_address(place, text) for text in texts)
+
+
 def _address(place: str, text: str) -> str:
     """``HOST:PORT`` as it was given, if that is what it is."""
     host, colon, port = text.rpartition(":")
     brackets = host.startswith("["), host.endswith("]")
     if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535 or all(brackets) != (":" in host):
         raise SettingsError(f"{place}: {text!r} is not HOST:PORT", "an IPv6 address stands in brackets: [::1]:26333")
+    if not host:
+        raise SettingsError(
+            f"{place}: {text!r} names no host",
+            f"say so if every address is meant: 0.0.0.0{text} for IPv4, [::]{text} for IPv6",
+        )
     return text
 
 
