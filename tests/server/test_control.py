@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import socket
 import stat
 import threading
@@ -102,13 +105,64 @@ def test_a_second_server_is_refused_and_a_file_is_not_taken_away(tmp_path: Path)
     control.unbind(str(tmp_path))
     control.unbind(str(tmp_path))
     path.write_text("mine")
-    with pytest.raises(SettingsError, match=f"^--run-dir: {path}: Address already in use$"):
-        control.bind(str(tmp_path))
+    refuse(tmp_path, f"{path}: a file stands where the control socket belongs")
     assert path.read_text() == "mine"
+    path.unlink()
+    path.symlink_to("nowhere")
+    refuse(tmp_path, f"{path}: a symbolic link stands where the control socket belongs")
+    path.unlink()
+    path.mkdir()
+    refuse(tmp_path, f"{path}: a folder stands where the control socket belongs")
+
+
+def refuse(folder: Path, message: str) -> None:
+    with pytest.raises(SettingsError, match=f"^--run-dir: {re.escape(message)}$") as caught:
+        control.bind(str(folder))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(("mode", "theirs"), [(0o777, 0), (0o757, 0), (0o1777, 0), (0o775, 1)])
+def test_a_folder_that_others_may_write_to_is_no_place_for_the_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, theirs: int
+) -> None:
+    tmp_path.chmod(mode)
+    group = tmp_path.stat().st_gid + theirs
+    monkeypatch.setattr(os, "getegid", lambda: group)
+    refuse(tmp_path, f"{tmp_path}: others may write there (mode {mode:04o})")
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o775])
+def test_a_folder_that_only_we_and_our_group_may_write_to_takes_the_socket(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    with control.bind(str(tmp_path)):
+        assert (tmp_path / "control.sock").exists()
+
+
+def test_a_folder_of_somebody_else_is_no_place_for_the_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = os.stat_result((stat.S_IFDIR | 0o755, 0, 0, 1, 1234, 0, 0, 0, 0, 0))
+    look = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **how: status if path == str(tmp_path) else look(path, **how))
+    refuse(tmp_path, f"{tmp_path}: owned by user 1234, who is neither you nor root")
+
+
+def test_a_server_that_hears_nobody_is_one_that_runs(tmp_path: Path) -> None:
+    """Its queue is full: the probe must not wait until there is room."""
+    path = str(tmp_path / "control.sock")
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        listener.bind(path)
+        listener.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(10):
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                waiting.setblocking(False)
+                waiting.connect(path)
+        refuse(tmp_path, f"{path}: another coffer-server is running there")
 
 
 def test_a_directory_in_which_nothing_can_be_bound_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^--run-dir: /nowhere/control.sock: No such file or directory$"):
         control.bind("/nowhere")
-    with pytest.raises(SettingsError, match="path too long"):
-        control.bind(str(tmp_path / ("x" * 100)))
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    refuse(long, f"{long}/control.sock: AF_UNIX path too long")

@@ -20,6 +20,8 @@ RELOAD = b"reload\n"
 ANSWER_LIMIT_BYTES = 65_536
 PEER_CREDENTIALS = struct.Struct("3i")
 QUESTION_SECONDS = 1.0
+PROBE_SECONDS = 1.0
+SHORTER = "a path of a socket has at most 107 bytes: give a shorter --run-dir"
 
 
 class Verdict(NamedTuple):
@@ -35,13 +37,15 @@ def bind(directory: str) -> socket.socket:
     path = os.path.join(directory, SOCKET_NAME)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        _check_owner(directory)
         _clear(path)
         sock.bind(path)
         os.chmod(path, 0o600)
         sock.listen()
     except OSError as error:
         sock.close()
-        raise SettingsError(f"--run-dir: {path}: {error.strerror or error}") from None
+        reason = error.strerror or error
+        raise SettingsError(f"--run-dir: {path}: {reason}", SHORTER if reason == error else None) from None
     except SettingsError:
         sock.close()
         raise
@@ -55,17 +59,40 @@ def unbind(directory: str) -> None:
         os.unlink(os.path.join(directory, SOCKET_NAME))
 
 
+def _check_owner(directory: str) -> None:
+    """Refuse a directory in which others could put a socket of theirs in the place of ours."""
+    status = os.stat(directory)
+    if status.st_uid not in (0, os.geteuid()):
+        raise SettingsError(f"--run-dir: {directory}: owned by user {status.st_uid}, who is neither you nor root",
+                            "let the server have a folder of its own")
+    mode = stat.S_IMODE(status.st_mode)
+    # Our own group is let be: where each user has one, with umask 0002, every folder is its group's to write.
+    others = stat.S_IWOTH if status.st_gid == os.getegid() else stat.S_IWGRP | stat.S_IWOTH
+    if mode & others:
+        raise SettingsError(f"--run-dir: {directory}: others may write there (mode {mode:04o})",
+                            f"chmod go-w {directory}, or let the server have a folder of its own")
+
+
 def _clear(path: str) -> None:
-    """Remove the socket of a server that is gone; refuse when it is not."""
+    """Remove the socket of a server that is gone; refuse when it is not, and when something else stands there."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "a file"
+        raise SettingsError(f"--run-dir: {path}: {kind} stands where the control socket belongs", "remove it")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_SECONDS)
         try:
             probe.connect(path)
         except FileNotFoundError:
             return
         except ConnectionRefusedError:
-            if stat.S_ISSOCK(os.lstat(path).st_mode):
-                os.unlink(path)
+            os.unlink(path)
             return
+        except (TimeoutError, BlockingIOError):
+            pass  # more ask than it hears, so somebody is there
     raise SettingsError(f"--run-dir: {path}: another coffer-server is running there", "give each its own --run-dir")
 
 
