@@ -121,7 +121,7 @@ def returned(path: Path, *names: str) -> set[str]:
 
 def said() -> set[str]:
     """What the server says of itself: ready lines, and those that are made elsewhere and said later."""
-    made = arguments(SERVER, 0, "_end") | returned(ROOT / "src/coffer/server/master.py", "_take")
+    made = arguments(SERVER, 0, "_end", "Verdict") | returned(ROOT / "src/coffer/server/master.py", "_take")
     deaths = {f"{text}{ANY}" for text in arguments(SERVER, 1, "_mourn")}
     return arguments(SERVER, 0, "say") | made | deaths
 

@@ -65,7 +65,7 @@ def test_the_service_is_told_of_every_step_and_of_every_verdict(service: Service
     assert "serial 2" in service.wait_for("READY=1")
     service.sealed.write_text("not sealed")
     assert service.reload() == 3
-    assert "reload refused, the old definition keeps serving" in service.wait_for("READY=1")
+    assert "reload refused, serial 2 keeps serving" in service.wait_for("READY=1")
     service.wait_for("WATCHDOG=1")
     assert service.stop() == 0
     service.wait_for("STOPPING=1")

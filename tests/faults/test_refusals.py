@@ -150,7 +150,7 @@ def check_refused(server: Server, words: str) -> None:
     error, *hint = done.stderr.splitlines()
     assert error.startswith("coffer-server: error: ") and len(hint) <= 1, done.stderr
     assert re.search(words, error), error
-    assert f"reload refused, the old definition keeps serving: {error.removeprefix('coffer-server: error: ')}" in said
+    assert "reload refused, serial " in error and error.removeprefix("coffer-server: error: ") in said
     assert len(said.splitlines()) == 1 + len(hint), said
     canary = Needles({"value": server.fleet.canary.hex().encode()[:16]})
     assert [*canary.find(done.stderr.encode(), "stderr"), *canary.find(said.encode(), "log")] == []

@@ -200,7 +200,7 @@ def test_the_service_manager_hears_ready_reloading_watchdog_and_stopping(tower: 
     ]  # fmt: skip
     assert said[1].startswith("RELOADING=1\nMONOTONIC_USEC=")
     assert said[2].startswith("READY=1\nSTATUS=serving serial 2: ")
-    assert said[4] == "READY=1\nSTATUS=reload refused, the old definition keeps serving: definition.coffer: empty"
+    assert said[4] == "READY=1\nSTATUS=reload refused, serial 2 keeps serving: definition.coffer: empty"
 
 
 def test_a_start_that_fails_is_never_ready(tower: Tower, tmp_path: Path) -> None:

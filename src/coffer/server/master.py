@@ -159,19 +159,14 @@ class Master:
 
     def _answer(self, verdict: Verdict) -> None:
         """Say a verdict: to the log, to the service manager, and to everyone who asked."""
-        line = self._say(verdict)
+        self._say(verdict)
         self._answer_asking(verdict)
-        systemd.notify(f"READY=1\nSTATUS={escape(line)}")
+        systemd.notify(f"READY=1\nSTATUS={escape(verdict.message)}")
 
-    def _say(self, verdict: Verdict) -> str:
-        """Say a verdict to the log; return its line."""
-        line = verdict.message
-        if verdict.code:
-            line = f"reload refused, the old definition keeps serving: {line}"
-        self._log.say(line)
+    def _say(self, verdict: Verdict) -> None:
+        self._log.say(verdict.message)
         if verdict.hint:
             self._log.say(f"hint: {verdict.hint}")
-        return line
 
     def _answer_asking(self, verdict: Verdict) -> None:
         asking, self._asking = self._asking, []
@@ -230,7 +225,8 @@ class Master:
         """Keep what is served; without anything to serve, the error ends the program."""
         if self._table is None:
             raise error
-        self._verdict = Verdict(str(error), error.hint, error.exit_code)
+        line = f"reload refused, serial {self._table.serial} keeps serving: {error}"
+        self._verdict = Verdict(line, error.hint, error.exit_code)
 
     def _take(self, loaded: Loaded, fd: int) -> str:
         """Have a loaded table served from now on; return the line that says so. Raises OperatorError."""
