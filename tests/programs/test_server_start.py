@@ -179,7 +179,12 @@ def taken_run_dir(tower: Tower) -> list[str]:
             3,
             "definition.coffer: sealed for server SERVER, not for this one\nhint: seal it with --server WORKER\n",
         ),
-        (taken_port, 78, "--listen: 127.0.0.1:PORT: Address already in use\n"),
+        (
+            taken_port,
+            78,
+            "--listen: 127.0.0.1:PORT: Address already in use\n"
+            "hint: another server runs there, perhaps this one: ss -ltnp shows which\n",
+        ),
         (
             taken_run_dir,
             78,

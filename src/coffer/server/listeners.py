@@ -5,6 +5,7 @@ Not here: those that the service manager opened (``systemd``), and accepting fro
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from coffer.errors import SettingsError
@@ -12,6 +13,12 @@ from coffer.errors import SettingsError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+NAME_HINT = "mend the name, or write the address itself: 0.0.0.0:26333"
+HINTS: dict[int | None, str] = {
+    errno.EADDRINUSE: "another server runs there, perhaps this one: ss -ltnp shows which",
+    errno.EADDRNOTAVAIL: "this machine has no such address: ip address shows those that it has",
+    errno.EACCES: "a port below 1024 takes a right, CAP_NET_BIND_SERVICE; 26333 takes none",
+}
 
 
 def resolve(text: str) -> list[tuple[int, Any]]:
@@ -20,9 +27,9 @@ def resolve(text: str) -> list[tuple[int, Any]]:
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
     except UnicodeError:
-        raise SettingsError(f"--listen: {text!r}: no name of a host") from None
+        raise SettingsError(f"--listen: {text!r}: no name of a host", NAME_HINT) from None
     except OSError as error:
-        raise SettingsError(f"--listen: {text}: {error.strerror}") from None
+        raise SettingsError(f"--listen: {text}: {error.strerror}", NAME_HINT) from None
     return list(dict.fromkeys((int(one[0]), one[4]) for one in found))
 
 
@@ -31,7 +38,7 @@ def bind(text: str) -> list[socket.socket]:
     try:
         return [_listen(family, address) for family, address in resolve(text)]
     except OSError as error:
-        raise SettingsError(f"--listen: {text}: {error.strerror}") from None
+        raise SettingsError(f"--listen: {text}: {error.strerror}", HINTS.get(error.errno)) from None
 
 
 def _listen(family: int, address: Any) -> socket.socket:
