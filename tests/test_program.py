@@ -55,6 +55,20 @@ def test_an_error_is_one_line_and_its_hint_another() -> None:
     assert said("raise errors.FetchError('nobody')") == (69, "", "coffer-x: error: nobody\n")
 
 
+def test_a_word_that_is_nearly_one_of_those_there_are_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser(prog="coffer-x")
+    verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser)
+    for verb in ("check", "blast-radius"):
+        verbs.add_parser(verb)
+    hints = []
+    for word in ("chek", "blast_radius", "fetch-all"):
+        with pytest.raises(SystemExit):
+            parser.parse_args([word])
+        hints.append(capsys.readouterr().err.splitlines()[1])
+    guessed = [f"hint: did you mean {verb}? All there are: coffer-x --help" for verb in ("check", "blast-radius")]
+    assert hints == [*guessed, "hint: coffer-x --help"]
+
+
 def test_what_had_been_printed_before_an_error_stays() -> None:
     assert said("print('out')\nraise errors.CofferError('no')") == (1, "out\n", "coffer-x: error: no\n")
 

@@ -60,8 +60,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Report a usage error, with the way to the help as its hint, and exit."""
         program = self.prog.split()[0]
-        report(program, message, f"{self.prog} --help")
+        report(program, message, f"{_meant(message)}{self.prog} --help")
         sys.exit(USAGE)
+
+
+def _meant(message: str) -> str:
+    """Of a word that is none of those that there are: the one that comes closest, as the beginning of a hint."""
+    found = re.search(r"invalid choice: '?([^' ]+)'? \(choose from (.+)\)", message)
+    if not found:
+        return ""
+    from difflib import get_close_matches
+
+    close = get_close_matches(found[1], re.findall(r"[\w-]+", found[2]), n=1)
+    return f"did you mean {close[0]}? All there are: " if close else ""
 
 
 def count(number: int, thing: str) -> str:

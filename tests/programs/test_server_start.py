@@ -123,6 +123,12 @@ def test_a_descriptor_that_is_no_listener_is_one_clear_line(tower: Tower, run: R
         ([], 78, "--key is missing\nhint: coffer-companion keygen -o server.key makes a key file\n"),
         (["--key"], 2, "argument --key: expected one argument\nhint: coffer-server --help\n"),
         (["--nonsense"], 2, "unrecognized arguments: --nonsense\nhint: coffer-server --help\n"),
+        (
+            ["chek", "--key", "a"],
+            2,
+            "argument VERB: invalid choice: 'chek' (choose from serve, check, reload, completion)\n"
+            "hint: did you mean check? All there are: coffer-server --help\n",
+        ),
         (["check", "--work", "1"], 2, "unrecognized arguments: --work 1\nhint: coffer-server check --help\n"),
         (["--settings", "none.toml"], 78, "none.toml: No such file or directory\n"),
         (["reload"], 78, "--run-dir is missing\nhint: it is the --run-dir that the server was started with\n"),

@@ -46,7 +46,10 @@ def main() -> int:
 
 def act(arguments: list[str]) -> int:
     """Do what the command line says; return the exit code."""
-    verb = arguments[0] if arguments and arguments[0] in VERBS else "serve"
+    word = arguments[0] if arguments else ""
+    if word and word not in VERBS and not word.startswith("-"):
+        serve_parser().error(f"argument VERB: invalid choice: {word!r} (choose from {', '.join(VERBS)})")
+    verb = word if word in VERBS else "serve"
     rest = arguments[1:] if arguments and arguments[0] == verb else arguments
     if verb == "reload":
         return reload(rest)
