@@ -48,7 +48,7 @@ def add_sealing(verbs: Verbs) -> None:
     verb.add_argument("definition", metavar="DEFINITION", help="the definition, TOML; - reads stdin")
     verb.add_argument("-o", "--output", metavar="FILE", required=True, help="the sealed file to make or replace")
     verb.add_argument("--server", metavar="ID", help="the server's id (default: that of the FILE replaced)")
-    verb.add_argument("--new", action="store_true", help="replace a FILE that this key does not open")
+    verb.add_argument("--new", action="store_true", help="replace a sealed FILE that this key does not open")
     _add_key(verb)
 
     verb = _add(verbs, "open", "seal:open_sealed", "print the definition in a sealed file")

@@ -9,7 +9,7 @@ import time
 from coffer import envelope, files
 from coffer.companion.findings import mention_advice
 from coffer.companion.keys import load_companion_key, load_key, read_id
-from coffer.companion.reading import name, read_definition
+from coffer.companion.reading import is_sealed, name, read_definition
 from coffer.companion.sealed import Sealed, Sealer
 from coffer.errors import EnvelopeError, SettingsError
 
@@ -54,9 +54,16 @@ def _read_old(options: Namespace) -> bytes | None:
 
 
 def _parse_old(options: Namespace, raw: bytes | None, keypair: Keypair) -> Envelope | None:
-    """Return what is to be replaced: what this key opens or, with --new, whatever can be read of it."""
-    if raw is None:
+    """Return what is to be replaced: what this key opens or, with --new, whatever can be read of it.
+
+    Nothing but a sealed definition is ever replaced: a slip of -o could cost a key.
+    """
+    if not raw:
         return None
+    if not is_sealed(raw):
+        raise SettingsError(
+            f"{options.output}: not a sealed definition, and nothing else is replaced", "name another file with -o"
+        )
     try:
         if options.new:
             return envelope.parse_armour(raw, options.output)

@@ -76,7 +76,7 @@ complete -c coffer-companion -n '_shtab_coffer_companion_using; and test $_shtab
 complete -c coffer-companion -n '_shtab_coffer_companion_using seal' -s h -l help -d 'show this help message and exit'
 complete -c coffer-companion -n '_shtab_coffer_companion_using seal' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'the sealed file to make or replace'
 complete -c coffer-companion -n '_shtab_coffer_companion_using seal' -l server -x -d 'the server'"'"'s id (default: that of the FILE replaced)'
-complete -c coffer-companion -n '_shtab_coffer_companion_using seal' -l new -d 'replace a FILE that this key does not open'
+complete -c coffer-companion -n '_shtab_coffer_companion_using seal' -l new -d 'replace a sealed FILE that this key does not open'
 complete -c coffer-companion -n '_shtab_coffer_companion_using seal' -l key -xka "(__fish_complete_path (commandline -ct))" -d 'the companion'"'"'s key file (default: $COFFER_COMPANION_KEY, or companion.key beside FILE or here)'
 complete -c coffer-companion -n '_shtab_coffer_companion_using seal' -l passphrase-file -xka "(__fish_complete_path (commandline -ct))" -d 'read the key'"'"'s passphrase from a file'
 complete -c coffer-companion -n '_shtab_coffer_companion_using seal' -l definition-limit -x -d 'the largest definition, in bytes or as 64MiB (default: 64MiB)'

@@ -296,7 +296,7 @@ _shtab_coffer_companion_seal_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   {-o,--output}"[the sealed file to make or replace]:FILE:_files"
   "--server[the server\'s id (default\: that of the FILE replaced)]:ID:"
-  "--new[replace a FILE that this key does not open]"
+  "--new[replace a sealed FILE that this key does not open]"
   "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"

@@ -1,0 +1,55 @@
+"""What coffer-companion refuses at once: a slip of the command line costs neither a key nor a value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+FILE = "definition.coffer"
+
+
+@pytest.fixture
+def web(sealed) -> None:
+    sealed('[web]\nPASSWORD = "tulip"\n')
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+# ---- what seal replaces
+
+
+@pytest.mark.parametrize("output", ["companion.key", "server.key", "notes"])
+@pytest.mark.parametrize("new", [(), ("--new",)])
+def test_seal_replaces_nothing_but_a_sealed_definition(companion, started, tmp_path: Path, output, new) -> None:
+    (tmp_path / "notes").write_text("notes\n")
+    before = contents(tmp_path)
+    key = ("--key", "companion.key")
+    assert companion("seal", "definition.toml", "-o", output, "--server", started["server"], *key, *new) == (
+        78,
+        "",
+        f"coffer-companion: error: {output}: not a sealed definition, and nothing else is replaced\n"
+        "hint: name another file with -o\n",
+    )
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("new", [(), ("--new",)])
+def test_seal_fills_an_empty_file(companion, started, tmp_path: Path, new) -> None:
+    (tmp_path / "s").touch()
+    assert companion("seal", "definition.toml", "-o", "s", "--server", started["server"], *new).code == 0
+    assert companion("open", "s").out == (tmp_path / "definition.toml").read_text()
+
+
+def test_new_replaces_a_sealed_definition_that_is_damaged(companion, web, started, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:100])
+    arguments = ("seal", "definition.toml", "-o", FILE, "--server", started["server"])
+    assert companion(*arguments) == (
+        3,
+        "",
+        f"coffer-companion: error: {FILE}: cut off: a sealed definition ends with -----END COFFER DEFINITION-----\n"
+        "hint: name another file, or replace this one with --new\n",
+    )
+    assert companion(*arguments, "--new").code == 0
