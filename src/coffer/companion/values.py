@@ -48,13 +48,14 @@ def set_values(options: Namespace) -> int:
     changes = [_set(document, client, key, value) for client, key in names]
     text = document.format()
     sealed.sealer.check(text, options.file)
+    changed = any(change != SAME for change in changes)
+    checked = sealed.replace(text) if changed else None
     for (client, key), change in zip(names, changes, strict=True):
         say(f"{client}.{key}: {change}")
-    if all(change == SAME for change in changes):
+    if checked:
+        write_text(_advice(checked, text, options.file, names), sys.stderr)
+    else:
         say(f"{options.file}: unchanged")
-        return 0
-    checked = sealed.replace(text)
-    write_text(_advice(checked, text, options.file, names), sys.stderr)
     return 0
 
 
