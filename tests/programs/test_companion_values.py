@@ -44,7 +44,7 @@ def test_a_value_from_stdin_is_set_and_said_without_being_shown(companion, web, 
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [("tulip\n", "tulip"), ("tulip\r\n", "tulip"), ("tulip", "tulip"), ("", ""), ("a\nb\n", "a\nb\n"), ("é ", "é ")],
+    [("tulip\n", "tulip"), ("tulip\r\n", "tulip"), ("tulip", "tulip"), ("a\nb\n", "a\nb\n"), ("é ", "é ")],
 )
 def test_one_line_loses_its_end_and_several_are_kept_byte_for_byte(companion, web, tmp_path, given, kept) -> None:
     (tmp_path / "value").write_bytes(given.encode())
@@ -232,6 +232,36 @@ def test_a_set_that_fails_says_nothing_of_what_it_would_have_set(web, run, tmp_p
         f"coffer-companion: error: {FILE}: somebody changed it meanwhile; it is left as they made it\n"
         "hint: do it again\n",
     )
+
+
+@pytest.mark.parametrize("given", ["", "\n", "\r\n"])
+def test_an_empty_value_replaces_another_only_when_told(companion, web, tmp_path: Path, given: str) -> None:
+    (tmp_path / "value").write_text(given)
+    before = (tmp_path / FILE).read_bytes()
+    for source, way in (("stdin", ("--stdin",)), ("value", ("--value-file", "value"))):
+        assert companion("set", FILE, "web.PASSWORD", *way, stdin=given) == (
+            78,
+            "",
+            f"coffer-companion: error: {source}: an empty value\nhint: if it is to be empty: --allow-empty\n",
+        )
+    assert (tmp_path / FILE).read_bytes() == before
+    assert companion("set", FILE, "web.PASSWORD", "--stdin", "--allow-empty", stdin=given).code == 0
+    assert companion("get", FILE, "web.PASSWORD") == (0, "", "")
+
+
+def test_a_value_that_is_empty_in_quotes_is_meant(companion, web) -> None:
+    assert companion("set", FILE, "web.PASSWORD", "--stdin", "--toml", stdin='""\n').code == 0
+    assert companion("get", FILE, "web.PASSWORD") == (0, "", "")
+
+
+def test_enter_alone_at_the_prompt_is_no_value(web, environment, tmp_path: Path) -> None:
+    before = (tmp_path / FILE).read_bytes()
+    terminal = Terminal(["coffer-companion", "set", FILE, "web.PASSWORD"], environment, tmp_path)
+    terminal.wait_for("value of web.PASSWORD: ")
+    terminal.type(b"\n")
+    assert terminal.end() == 78
+    assert "value of web.PASSWORD: an empty value\nhint: if it is to be empty: --allow-empty" in terminal.screen
+    assert (tmp_path / FILE).read_bytes() == before
 
 
 # ---- unset, get

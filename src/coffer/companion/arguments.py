@@ -93,6 +93,7 @@ def add_values(verbs: Verbs) -> None:
         "--generate", metavar="N", type=program.readable(_length), help="make a value of N random letters and digits"
     )
     verb.add_argument("--toml", action="store_true", help="the value is TOML (3, true, 2027-01-31), not a string")
+    verb.add_argument("--allow-empty", action="store_true", help="take an empty value (a pipe that broke leaves one)")
     verb.epilog = "A value of one line is taken without its line end; one of several lines, byte for byte.\n"
 
     verb = _add(verbs, "unset", "values:unset_values", "take values away")

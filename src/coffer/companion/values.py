@@ -109,7 +109,15 @@ def _value(options: Namespace) -> Value:
     else:
         text = ask_hidden(f"value of {', '.join(options.name)}", "--stdin, --value-file FILE or --generate 32")
         say(f"{count(len(text), 'character')}")
+    if not text and not options.allow_empty:
+        raise OperatorError(f"{_source(options)}: an empty value", "if it is to be empty: --allow-empty")
     return _parse_toml(text) if options.toml else text
+
+
+def _source(options: Namespace) -> str:
+    if options.stdin:
+        return name(STDIN)
+    return f"value of {', '.join(options.name)}" if options.value_file is None else options.value_file
 
 
 def _read_value(path: str) -> str:

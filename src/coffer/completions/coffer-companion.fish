@@ -120,6 +120,7 @@ complete -c coffer-companion -n '_shtab_coffer_companion_using set' -l stdin -d 
 complete -c coffer-companion -n '_shtab_coffer_companion_using set' -l value-file -xka "(__fish_complete_path (commandline -ct))" -d 'read the value from a file'
 complete -c coffer-companion -n '_shtab_coffer_companion_using set' -l generate -x -d 'make a value of N random letters and digits'
 complete -c coffer-companion -n '_shtab_coffer_companion_using set' -l toml -d 'the value is TOML (3, true, 2027-01-31), not a string'
+complete -c coffer-companion -n '_shtab_coffer_companion_using set' -l allow-empty -d 'take an empty value (a pipe that broke leaves one)'
 complete -c coffer-companion -n '_shtab_coffer_companion_using set; and test $_shtab_coffer_companion_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the sealed file'
 complete -c coffer-companion -n '_shtab_coffer_companion_using; and test $_shtab_coffer_companion_npos -eq 0' -a unset -d 'Take values away.'
 complete -c coffer-companion -n '_shtab_coffer_companion_using unset' -s h -l help -d 'show this help message and exit'

@@ -315,6 +315,7 @@ _shtab_coffer_companion_set_options=(
   "--value-file[read the value from a file]:FILE:_files"
   "--generate[make a value of N random letters and digits]:N:"
   "--toml[the value is TOML (3, true, 2027-01-31), not a string]"
+  "--allow-empty[take an empty value (a pipe that broke leaves one)]"
   ":the sealed file:_files"
   "(*):whose value, and which:"
 )
