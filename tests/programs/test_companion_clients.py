@@ -127,6 +127,7 @@ A stolen key of web opens 3 values:
    Then bring {FILE} to the server; there: coffer-server reload
 2. Change these where they are used, and here:
      coffer-companion set {FILE} web.DATABASE_URL api.DB
+     coffer-companion set {FILE} web.PORT --toml
      coffer-companion set {FILE} web.TOKEN
    Then bring {FILE} to the server again, and reload.
 3. Restart, so that they fetch anew: web, api
@@ -138,6 +139,53 @@ A stolen key of web opens 3 values:
         "",
         "coffer-companion: error: no client named wbe\nhint: did you mean web?\n",
     )
+
+
+@pytest.mark.parametrize("name", ["a key", "$(date)", "it's"])
+def test_what_blast_radius_prints_works_as_pasted_whatever_the_names_are(companion, sealed, run, name, tmp_path):
+    sealed(f'[web]\n"{name}" = 1234\n')
+    (tmp_path / FILE).rename(tmp_path / "a file")
+    out = companion("blast-radius", "a file", "web").out
+    (command,) = (line for line in out.splitlines() if "coffer-companion set" in line)
+    assert run("sh", "-c", f"echo 99 | {command} --stdin").code == 0
+    assert companion("get", "a file", f"web.{name}").out == "99"
+    assert companion("open", "a file").out.endswith(" = 99\n")
+
+
+def test_blast_radius_of_a_client_with_several_ids_asks_which_is_stolen(companion, two, started, new, run) -> None:
+    companion("rotate", "client", FILE, "web", "--id", new)
+    _, out, _ = companion("blast-radius", FILE, "web")
+    assert (
+        f"     coffer-companion rotate client {FILE} web --id ID --finish --old STOLEN-ID\n"
+        f"   STOLEN-ID is the id of the stolen key, one of:\n     {started['web']}\n     {new}\n"
+        f"   Then bring {FILE} to the server; there: coffer-server reload\n" in out
+    )
+
+
+def test_blast_radius_of_a_definition_in_clear_says_what_works_with_one(companion, started) -> None:
+    assert companion("blast-radius", "definition.toml", "web") == (
+        0,
+        """\
+A stolen key of web opens 1 value:
+  web.GREETING
+
+1. Shut the key out: make another where web runs (coffer-companion keygen -o FILE), and in definition.toml write
+   its id in place of the stolen one, under [clients]. Then seal it, and bring what is sealed to the server:
+     coffer-companion seal definition.toml -o SEALED-FILE
+   There: coffer-server reload
+2. Change these where they are used, and in definition.toml:
+     web.GREETING
+   Then seal it and bring it to the server again, and reload.
+3. Restart, so that they fetch anew: web
+""",
+        "",
+    )
+
+
+def test_blast_radius_of_a_pipe_names_no_file_called_stdin(companion, two, tmp_path: Path) -> None:
+    out = companion("blast-radius", "-", "web", stdin=(tmp_path / FILE).read_text()).out
+    assert "coffer-companion rotate client FILE web" in out
+    assert "stdin" not in out
 
 
 # ---- rotate client
@@ -221,6 +269,12 @@ def test_an_id_of_another_client_is_refused_with_its_place(companion, two, api) 
     code, _, err = companion("rotate", "client", FILE, "web", "--id", api)
     assert code == 3
     assert "[clients] api: the id of client 'web' too" in err
+
+
+def test_the_last_step_of_a_rotation_works_as_pasted_whatever_the_file_is_called(companion, two, new, run, tmp_path):
+    (tmp_path / FILE).rename(tmp_path / "a file")
+    out = companion("rotate", "client", "a file", "web", "--id", new).out
+    assert run("sh", "-c", out.splitlines()[-1]).code == 0
 
 
 # ---- rotate server

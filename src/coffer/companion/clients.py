@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 
 from coffer._core import Keypair
@@ -39,7 +40,7 @@ def add(options: Namespace) -> int:
     if keypair:
         _save_key(os.path.join(os.path.dirname(options.file), f"{options.name}.key"), keypair)
     sealed.replace(text)
-    say(f"next: coffer-companion set {options.file} {options.name}.KEY")
+    say(f"next: coffer-companion set {shlex.quote(options.file)} {options.name}.KEY")
     return 0
 
 

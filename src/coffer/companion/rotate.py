@@ -5,6 +5,8 @@ Rule: what comes next is printed as commands, for half of a rotation is done on 
 
 from __future__ import annotations
 
+import shlex
+
 from coffer.companion.keys import read_id
 from coffer.companion.sealed import Sealed, load
 from coffer.companion.terminal import say
@@ -59,7 +61,7 @@ def rotate_client(options: Namespace) -> int:
     _seal(options, sealed, text)
     say(f"{options.name} has {count(len(ids), 'id')} now: {', '.join(ids)}")
     steps = _CLIENT_FINISHED if options.finish else _CLIENT_BEGUN
-    print(steps.format(file=options.file, client=options.name), end="")
+    print(steps.format(file=shlex.quote(options.file), client=options.name), end="")
     return 0
 
 
