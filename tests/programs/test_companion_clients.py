@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,8 +48,8 @@ def test_a_client_is_added_with_its_id_or_with_a_key_made_here(companion, sealed
     assert companion("client", "add", FILE, "db") == (
         0,
         "",
-        "made db.key, for trying out; in production keygen runs where the key is kept, and --id brings its id here\n"
-        + sealed_line(tmp_path, "3 clients, 1 value", 3)
+        sealed_line(tmp_path, "3 clients, 1 value", 3)
+        + "made db.key, for trying out; in production keygen runs where the key is kept, and --id brings its id here\n"
         + f"next: coffer-companion set {FILE} db.KEY\n",
     )
     ids = json.loads(companion("client", "list", FILE, "--format", "json").out)["clients"]
@@ -84,6 +86,25 @@ def test_a_client_that_cannot_be_added_leaves_everything_as_it_was(companion, se
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     assert companion("client", "add", FILE, *arguments) == (code, "", err)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_client_that_loses_a_race_leaves_no_key_and_can_be_added_again(companion, two, environment, tmp_path: Path):
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    command = ("coffer-companion", "client", "add", FILE, "db")
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        settle(lambda: (tmp_path / "db.key").exists())
+        with (tmp_path / FILE).open("a") as file:
+            file.write("\n")
+        os.close(folder)
+        _, err = process.communicate()
+    assert (process.returncode, err) == (
+        78,
+        f"coffer-companion: error: {FILE}: somebody changed it meanwhile; it is left as they made it\n"
+        "hint: do it again\n",
+    )
+    assert not (tmp_path / "db.key").exists()
+    assert companion("client", "add", FILE, "db").code == 0
 
 
 def test_clients_are_listed_with_values_size_and_ids(companion, two, started, api) -> None:

@@ -12,7 +12,7 @@ from coffer.companion.blast_radius import sharers
 from coffer.companion.keys import read_id
 from coffer.companion.sealed import load, load_any
 from coffer.companion.terminal import say
-from coffer.errors import SettingsError
+from coffer.errors import OperatorError, SettingsError
 from coffer.identity import format_id, save_keypair
 from coffer.message import SHARD_LIMIT_BYTES
 from coffer.program import count
@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from coffer.companion.sealed import Sealed
     from coffer.definition import Client
 
 SCHEMA = 1
@@ -38,8 +39,9 @@ def add(options: Namespace) -> int:
     text = document.format()
     sealed.sealer.check(text, options.file)
     if keypair:
-        _save_key(os.path.join(os.path.dirname(options.file), f"{options.name}.key"), keypair)
-    sealed.replace(text)
+        _replace_with_key(sealed, text, os.path.join(os.path.dirname(options.file), f"{options.name}.key"), keypair)
+    else:
+        sealed.replace(text)
     say(f"next: coffer-companion set {shlex.quote(options.file)} {options.name}.KEY")
     return 0
 
@@ -74,8 +76,14 @@ def remove(options: Namespace) -> int:
     return 0
 
 
-def _save_key(path: str, keypair: Keypair) -> None:
+def _replace_with_key(sealed: Sealed, text: str, path: str, keypair: Keypair) -> None:
+    """Write the key first, for a client without one would be lost; no key is left of a client that was not added."""
     save_keypair(path, keypair)
+    try:
+        sealed.replace(text)
+    except OperatorError:
+        os.unlink(path)
+        raise
     say(f"made {path}, for trying out; in production keygen runs where the key is kept, and --id brings its id here")
 
 
