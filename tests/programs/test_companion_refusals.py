@@ -18,6 +18,31 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
+# ---- what is read
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (f"set {FILE} web.PASSWORD --stdin <&-", "closed"),
+        (f"import {FILE} - --client web --from json <&-", "closed"),
+        ("get - web.PASSWORD <&-", "closed"),
+        ("check - <&-", "closed"),
+        ("open - <&-", "closed"),
+        ("seal - -o s <&-", "closed"),
+        ("get - web.PASSWORD 0>/dev/null", "Bad file descriptor"),
+    ],
+)
+def test_a_stdin_that_cannot_be_read_is_one_clear_error(web, run, tmp_path: Path, command: str, why: str) -> None:
+    before = contents(tmp_path)
+    assert run("sh", "-c", f"coffer-companion {command}") == (
+        78,
+        "",
+        f"coffer-companion: error: stdin: {why}\nhint: give it a file or a pipe to read\n",
+    )
+    assert contents(tmp_path) == before
+
+
 # ---- what seal replaces
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -16,7 +17,7 @@ STDIN = "-"
 def read(path: str, limit_bytes: int) -> bytes:
     """Return all of a file, a pipe or, for ``-``, stdin. Raises OperatorError, for what is over the limit too."""
     if path == STDIN:
-        return _bounded(sys.stdin.buffer.read(limit_bytes + 1), name(path), limit_bytes)
+        return _bounded(_read_stdin(limit_bytes + 1), name(path), limit_bytes)
     try:
         if stat.S_ISFIFO(os.stat(path).st_mode):
             with open(path, "rb") as pipe:
@@ -43,6 +44,15 @@ def name(path: str) -> str:
 def is_sealed(raw: bytes) -> bool:
     """Whether these bytes claim to be a sealed definition; what they are otherwise is for the parser to say."""
     return raw.lstrip().startswith(BEGIN)
+
+
+def _read_stdin(most_bytes: int) -> bytes:
+    try:
+        if sys.stdin is None:  # started with it closed
+            raise OSError(errno.EBADF, "closed")
+        return sys.stdin.buffer.read(most_bytes)
+    except OSError as error:
+        raise OperatorError(f"{name(STDIN)}: {error.strerror}", "give it a file or a pipe to read") from None
 
 
 def _bounded(data: bytes, source: str, limit_bytes: int) -> bytes:
