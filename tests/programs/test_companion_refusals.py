@@ -43,6 +43,32 @@ def test_a_stdin_that_cannot_be_read_is_one_clear_error(web, run, tmp_path: Path
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "argument"),
+    [
+        (("set", "-", "web.A", "--generate", "8"), "FILE"),
+        (("unset", "-", "web.PASSWORD"), "FILE"),
+        (("import", "-", "-", "--client", "web", "--from", "json"), "FILE"),
+        (("edit", "-"), "FILE"),
+        (("client", "add", "-", "api"), "FILE"),
+        (("client", "remove", "-", "web"), "FILE"),
+        (("rotate", "client", "-", "web", "--finish"), "FILE"),
+        (("rotate", "server", "-", "--id", "ID"), "FILE"),
+        (("seal", "definition.toml", "-o", "-"), "-o"),
+        (("keygen", "-o", "-"), "-o"),
+    ],
+)
+def test_what_writes_a_file_takes_no_dash_for_it(companion, web, tmp_path: Path, arguments, argument) -> None:
+    before = contents(tmp_path)
+    assert companion(*arguments, stdin=before[FILE].decode()) == (
+        78,
+        "",
+        f"coffer-companion: error: {argument}: - is for reading; this writes a file\n"
+        "hint: name the file\n",
+    )
+    assert contents(tmp_path) == before
+
+
 # ---- what seal replaces
 
 

@@ -9,6 +9,7 @@ import os
 from functools import cache
 
 from coffer._core import Keypair
+from coffer.companion.reading import check_writable
 from coffer.companion.terminal import say
 from coffer.errors import IdError, SettingsError
 from coffer.identity import format_id, load_keypair, load_passphrase, parse_id, save_keypair
@@ -24,6 +25,7 @@ KEY_NAME = "companion.key"
 
 def keygen(options: Namespace) -> int:
     """Make a key file; its id alone goes to stdout."""
+    check_writable(options.file, "-o")
     keypair = Keypair.generate()
     save_keypair(options.file, keypair, _new_passphrase(options))
     say(f"made {options.file} (mode 0600): keep it where it is used; others get only its id:")

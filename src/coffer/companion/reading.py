@@ -9,7 +9,7 @@ import sys
 
 from coffer import files
 from coffer.envelope import BEGIN, armour_limit
-from coffer.errors import OperatorError
+from coffer.errors import OperatorError, SettingsError
 
 STDIN = "-"
 
@@ -39,6 +39,12 @@ def read_definition(path: str, limit_bytes: int) -> bytes:
 def name(path: str) -> str:
     """What to call ``path`` in a message."""
     return "stdin" if path == STDIN else path
+
+
+def check_writable(path: str, argument: str) -> None:
+    """Raise SettingsError for ``-`` where a file is written: it would be one of that name, hard to be rid of."""
+    if path == STDIN:
+        raise SettingsError(f"{argument}: - is for reading; this writes a file", "name the file")
 
 
 def is_sealed(raw: bytes) -> bool:

@@ -9,7 +9,7 @@ import time
 from coffer import envelope, files
 from coffer.companion.findings import mention_advice
 from coffer.companion.keys import load_companion_key, load_key, read_id
-from coffer.companion.reading import is_sealed, name, read_definition
+from coffer.companion.reading import check_writable, is_sealed, name, read_definition
 from coffer.companion.sealed import Sealed, Sealer
 from coffer.errors import EnvelopeError, SettingsError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 def seal(options: Namespace) -> int:
     """Check a definition, seal it, and put it in place of the file of ``--output``."""
+    check_writable(options.output, "-o")
     given = None if options.server is None else read_id(options.server, "--server")
     text = read_definition(options.definition, options.definition_limit)
     keypair = load_companion_key(options, options.output)

@@ -17,7 +17,7 @@ from coffer import definition, envelope, files
 from coffer._core import Keypair
 from coffer.companion.document import Document
 from coffer.companion.keys import load_companion_key
-from coffer.companion.reading import is_sealed, name, read_definition
+from coffer.companion.reading import check_writable, is_sealed, name, read_definition
 from coffer.companion.terminal import say
 from coffer.errors import EnvelopeError, OperatorError
 from coffer.program import count
@@ -99,7 +99,8 @@ class Sealed:
 
 
 def load(options: Namespace) -> Sealed:
-    """Open ``options.file`` with the companion's key. Raises OperatorError."""
+    """Open ``options.file``, which is to be replaced, with the companion's key. Raises OperatorError."""
+    check_writable(options.file, "FILE")
     raw = read_definition(options.file, options.definition_limit)
     if not is_sealed(raw):
         raise EnvelopeError(
