@@ -69,6 +69,34 @@ def test_what_writes_a_file_takes_no_dash_for_it(companion, web, tmp_path: Path,
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("get", "KEY", "web.A"),
+        ("set", "KEY", "web.A", "--generate", "8"),
+        ("check", "KEY"),
+        ("open", "KEY"),
+        ("seal", "KEY", "-o", "s"),
+        ("diff", FILE, "KEY"),
+        ("client", "list", "KEY"),
+        ("blast-radius", "KEY", "web"),
+    ],
+)
+def test_a_key_file_in_the_place_of_a_definition_is_called_one(companion, web, tmp_path: Path, arguments) -> None:
+    before = contents(tmp_path)
+    named = [argument.replace("KEY", "web.key") for argument in arguments]
+    assert companion(*named) == (
+        78,
+        "",
+        "coffer-companion: error: web.key: a key file, not a definition\nhint: name the definition, sealed or not\n",
+    )
+    assert contents(tmp_path) == before
+
+
+def test_textconv_shows_no_key(companion, web, tmp_path: Path) -> None:
+    assert companion("textconv", "web.key") == (0, "# not opened: a key file, not a definition\n", "")
+
+
 # ---- what seal replaces
 
 

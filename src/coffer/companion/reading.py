@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 
@@ -12,6 +13,8 @@ from coffer.envelope import BEGIN, armour_limit
 from coffer.errors import OperatorError, SettingsError
 
 STDIN = "-"
+# Comment lines, and then the one that no TOML may hold there.
+_begins_as_key = re.compile(rb"(?:#[^\n]*\n|[ \t\r]*\n)*coffer-(?:secret|locked)-key-").match
 
 
 def read(path: str, limit_bytes: int) -> bytes:
@@ -31,9 +34,12 @@ def read_definition(path: str, limit_bytes: int) -> bytes:
     """Return all of a definition, sealed or in clear; ``limit_bytes`` is that of its text. Raises as ``read`` does.
 
     A sealed one may be longer by as much as sealing adds. One in clear that is too long is left to its parser, which
-    says so with a finding.
+    says so with a finding. A key file is refused here: no parser of definitions says what it is.
     """
-    return read(path, armour_limit(limit_bytes))
+    raw = read(path, armour_limit(limit_bytes))
+    if is_key(raw):
+        raise OperatorError(f"{name(path)}: a key file, not a definition", "name the definition, sealed or not")
+    return raw
 
 
 def name(path: str) -> str:
@@ -45,6 +51,11 @@ def check_writable(path: str, argument: str) -> None:
     """Raise SettingsError for ``-`` where a file is written: it would be one of that name, hard to be rid of."""
     if path == STDIN:
         raise SettingsError(f"{argument}: - is for reading; this writes a file", "name the file")
+
+
+def is_key(raw: bytes) -> bool:
+    """Whether these bytes begin as a key file does; what is wrong with it is for the core to say."""
+    return bool(_begins_as_key(raw))
 
 
 def is_sealed(raw: bytes) -> bool:

@@ -9,7 +9,7 @@ import sys
 
 from coffer import envelope
 from coffer.companion.digests import Digests
-from coffer.companion.reading import read_definition
+from coffer.companion.reading import is_key, read
 from coffer.companion.sealed import load_any
 from coffer.definition import CLIENTS
 from coffer.errors import EnvelopeError, OperatorError
@@ -45,8 +45,10 @@ def textconv(options: Namespace) -> int:
 
 
 def _print_unopened(options: Namespace, why: str) -> None:
-    raw = read_definition(options.file, options.definition_limit)
     print(escape(f"# not opened: {why}"))
+    raw = read(options.file, envelope.armour_limit(options.definition_limit))
+    if is_key(raw):
+        return
     try:
         sealed = envelope.parse_armour(raw, options.file)
     except EnvelopeError:
