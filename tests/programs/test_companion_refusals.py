@@ -70,6 +70,16 @@ def test_what_writes_a_file_takes_no_dash_for_it(companion, web, tmp_path: Path,
 
 
 @pytest.mark.parametrize(
+    "arguments", [("get", "d", "web.A"), ("client", "list", "d"), ("blast-radius", "d", "web"), ("diff", "d", FILE)]
+)
+def test_what_only_reads_says_nothing_of_changes(companion, web, tmp_path: Path, arguments) -> None:
+    (tmp_path / "d").write_text("[clients")
+    code, out, err = companion(*arguments)
+    assert (code, out) == (3, "")
+    assert err.endswith("coffer-companion: error: d: refused for 1 finding\n")
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("get", "KEY", "web.A"),

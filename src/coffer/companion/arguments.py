@@ -63,7 +63,7 @@ def add_sealing(verbs: Verbs) -> None:
     verb.add_argument("--allow-disk", action="store_true", help="edit on disk where there is no folder in memory")
 
     verb = _add(verbs, "check", "check:check", "say everything that is wrong with a definition")
-    verb.add_argument("file", metavar="FILE", help="a definition, sealed or not; - reads stdin")
+    _add_file_to_read(verb)
     verb.add_argument(
         "--server", metavar="ID", help="the server's id: no client may have it, and a sealed FILE must be for it"
     )
@@ -79,7 +79,7 @@ def add_sealing(verbs: Verbs) -> None:
 def add_values(verbs: Verbs) -> None:
     """Add the verbs for single values."""
     verb = _add(verbs, "get", "values:get_value", "print one value")
-    verb.add_argument("file", metavar="FILE", help="a definition, sealed or not; - reads stdin")
+    _add_file_to_read(verb)
     verb.add_argument("name", metavar="CLIENT.KEY", help="whose value, and which")
     _add_key(verb)
 
@@ -123,7 +123,7 @@ def add_clients(verbs: Verbs) -> None:
     verb.add_argument("--id", metavar="ID", help="its id (without it, its key is made here, beside FILE)")
 
     verb = _add(client, "list", "clients:list_clients", "print clients, their ids, values and size")
-    verb.add_argument("file", metavar="FILE", help="a definition, sealed or not; - reads stdin")
+    _add_file_to_read(verb)
     verb.add_argument("--format", choices=FORMATS, default="text", help="how to print them")
     _add_key(verb)
 
@@ -134,7 +134,7 @@ def add_clients(verbs: Verbs) -> None:
     verb = _add(
         verbs, "blast-radius", "blast_radius:blast_radius", "say what a client's stolen key exposes, and what to do"
     )
-    verb.add_argument("file", metavar="FILE", help="a definition, sealed or not; - reads stdin")
+    _add_file_to_read(verb)
     verb.add_argument("name", metavar="NAME", help="the client whose key is stolen")
     _add_key(verb)
 
@@ -160,7 +160,7 @@ def add_rotation(verbs: Verbs) -> None:
 def add_git(verbs: Verbs) -> None:
     """Add the verbs for definitions side by side, above all in git."""
     verb = _add(verbs, "diff", "diff:diff", "print what changed between two definitions, values as short hashes")
-    verb.add_argument("old", metavar="OLD", help="a definition, sealed or not; - reads stdin")
+    _add_file_to_read(verb, "old")
     verb.add_argument("new", metavar="NEW", help="another")
     _add_values_flag(verb)
     _add_key(verb)
@@ -184,13 +184,18 @@ def add_git(verbs: Verbs) -> None:
 
 def _add(verbs: Verbs, name: str, function: str, summary: str) -> ArgumentParser:
     verb = verbs.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-    verb.set_defaults(function=function)
+    verb.set_defaults(function=function, writes=True)
     return verb
 
 
 def _add_group(verbs: Verbs, name: str, summary: str) -> Verbs:
     group = verbs.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
     return group.add_subparsers(metavar="VERB", required=True, title="verbs", parser_class=program.Parser)
+
+
+def _add_file_to_read(verb: ArgumentParser, name: str = "file") -> None:
+    verb.add_argument(name, metavar=name.upper(), help="a definition, sealed or not; - reads stdin")
+    verb.set_defaults(writes=False)
 
 
 def _add_sealed_file(verb: ArgumentParser) -> None:

@@ -56,7 +56,7 @@ def _act(options: Namespace) -> int:
     try:
         return function(options)
     except DefinitionError as error:
-        return refuse(error)
+        return refuse(error, writes=options.writes)
 
 
 def _leave_nothing_behind() -> None:

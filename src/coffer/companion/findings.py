@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 
-def refuse(error: DefinitionError) -> int:
-    """Show on stderr why a definition is refused; return the exit code."""
+def refuse(error: DefinitionError, *, writes: bool) -> int:
+    """Show on stderr why a definition is refused; return the exit code. Only who writes has to say that it did not."""
     write_text(error.findings, sys.stderr)
     number = count(len(error.findings), "finding")
-    report(PROGRAM, f"{error.findings[0].file}: refused for {number}; nothing was changed")
+    report(PROGRAM, f"{error.findings[0].file}: refused for {number}{'; nothing was changed' if writes else ''}")
     return error.exit_code
 
 
