@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 FILE = "definition.coffer"
+NAME_HINT = (
+    "hint: web.PASSWORD names a value; the value itself never comes from the command line: see set --help\n"
+)
 
 
 @pytest.fixture
@@ -105,6 +108,44 @@ def test_a_key_file_in_the_place_of_a_definition_is_called_one(companion, web, t
 
 def test_textconv_shows_no_key(companion, web, tmp_path: Path) -> None:
     assert companion("textconv", "web.key") == (0, "# not opened: a key file, not a definition\n", "")
+
+
+# ---- names
+
+
+@pytest.mark.parametrize("value", ["s3cret", "postgres://web:s3cret@db", "postgres://web:s3cret@db.local", "s3 cret.x"])
+def test_a_value_on_the_command_line_is_refused_and_not_shown(companion, web, tmp_path: Path, value: str) -> None:
+    before = contents(tmp_path)
+    assert companion("set", FILE, "web.URL", value, "--stdin", stdin="x") == (
+        78,
+        "",
+        f"coffer-companion: error: name 2 of those to set: not of the form CLIENT.KEY\n{NAME_HINT}",
+    )
+    outcome = companion("set", FILE, f"web.PASSWORD={value}", "--stdin", stdin="x")
+    assert outcome == (78, "", f"coffer-companion: error: name 1 of those to set: = in a name\n{NAME_HINT}")
+    assert contents(tmp_path) == before
+
+
+def test_a_name_that_is_not_utf_8_is_one_clear_error(companion, web) -> None:
+    assert companion("set", FILE, b"web.\xff", "--stdin", stdin="x") == (
+        78,
+        "",
+        f"coffer-companion: error: name 1 of those to set: not UTF-8\n{NAME_HINT}",
+    )
+    assert companion("client", "add", FILE, b"\xff") == (
+        78,
+        "",
+        "coffer-companion: error: the client's name is not UTF-8\n"
+        "hint: a client name is 1 to 64 of A-Z, a-z, 0-9, _ and -\n",
+    )
+
+
+@pytest.mark.parametrize("text", ['{"A": "\\ud800"}', '{"\\ud800": "a"}', '{"A": "a\\udfff"}'])
+def test_half_a_character_in_json_is_one_clear_error(companion, web, text: str) -> None:
+    code, out, err = companion("import", FILE, "-", "--client", "web", "--from", "json", stdin=text)
+    assert (code, out) == (3, "")
+    assert err.splitlines()[0].endswith(": half of a character (a lone surrogate)")
+    assert err.endswith("coffer-companion: error: stdin: refused for 1 finding; nothing was changed\n")
 
 
 # ---- what seal replaces

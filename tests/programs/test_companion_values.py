@@ -148,7 +148,8 @@ def test_advice_on_the_value_just_set_comes_at_once(companion, web) -> None:
         (
             ("webA",),
             78,
-            "webA: not of the form CLIENT.KEY\nhint: web.PASSWORD is the value PASSWORD of client web\n",
+            "name 1 of those to set: not of the form CLIENT.KEY\n"
+            "hint: web.PASSWORD names a value; the value itself never comes from the command line: see set --help\n",
         ),
         (
             ("web.A", "--generate", "7"),

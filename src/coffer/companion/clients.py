@@ -10,6 +10,7 @@ import sys
 from coffer._core import Keypair
 from coffer.companion.blast_radius import sharers
 from coffer.companion.keys import read_id
+from coffer.companion.reading import is_text
 from coffer.companion.sealed import load, load_any
 from coffer.companion.terminal import say
 from coffer.errors import OperatorError, SettingsError
@@ -31,6 +32,8 @@ def add(options: Namespace) -> int:
     """Add a client; without an id, make its key beside the sealed file."""
     sealed = load(options)
     document = sealed.document()
+    if not is_text(options.name):
+        raise SettingsError("the client's name is not UTF-8", "a client name is 1 to 64 of A-Z, a-z, 0-9, _ and -")
     if options.name in document.clients():
         raise SettingsError(f"{options.name}: a client already", "for another key: coffer-companion rotate client")
     keypair = None if options.id else Keypair.generate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coffer.companion.reading import is_text
 from coffer.errors import DefinitionError, Finding
 from coffer.shard import fault_of
 
@@ -26,6 +27,8 @@ class Collected:
             self.refuse("comes twice", key=key, line=line)
         elif value is None:
             self.refuse("null is not a value", key=key, line=line, hint='write "" if it is empty on purpose')
+        elif not is_text(key) or (isinstance(value, str) and not is_text(value)):
+            self.refuse("half of a character (a lone surrogate)", key=key, line=line)
         elif fault := fault_of(key, value):
             self.refuse(fault, key=key, line=line)
         else:

@@ -58,6 +58,15 @@ def is_key(raw: bytes) -> bool:
     return bool(_begins_as_key(raw))
 
 
+def is_text(text: str) -> bool:
+    """Whether UTF-8 can say it: what the system hands over, and JSON, may hold half of a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_sealed(raw: bytes) -> bool:
     """Whether these bytes claim to be a sealed definition; what they are otherwise is for the parser to say."""
     return raw.lstrip().startswith(BEGIN)

@@ -6,6 +6,7 @@ of the machine could read it.
 
 from __future__ import annotations
 
+import re
 import secrets
 import string
 import sys
@@ -13,10 +14,10 @@ import sys
 import tomli
 
 from coffer.companion.findings import write_text
-from coffer.companion.reading import STDIN, name, read
+from coffer.companion.reading import STDIN, is_text, name, read
 from coffer.companion.sealed import load, load_any
 from coffer.companion.terminal import say
-from coffer.errors import OperatorError
+from coffer.errors import OperatorError, SettingsError
 from coffer.lint import Advice, lint
 from coffer.message import SHARD_LIMIT_BYTES
 from coffer.names import missing_client, missing_value, split
@@ -36,12 +37,15 @@ if TYPE_CHECKING:
 ALPHABET = string.ascii_letters + string.digits
 SAME = "the same as before"
 
+_NAME_HINT = "web.PASSWORD names a value; the value itself never comes from the command line: see set --help"
+_is_client = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+
 
 def set_values(options: Namespace) -> int:
     """Give one value to every name that is given, and seal."""
     sealed = load(options)
     document = sealed.document()
-    names = [split(each) for each in options.name]
+    names = [_name(each, number) for number, each in enumerate(options.name, 1)]
     for client, _ in names:
         document.check_client(client)
     value = _value(options)
@@ -80,6 +84,19 @@ def get_value(options: Namespace) -> int:
         raise missing_value(client, key, shard)
     sys.stdout.buffer.write((format_value(shard[key]) + ("\n" if sys.stdout.isatty() else "")).encode())
     return 0
+
+
+def _name(text: str, number: int) -> tuple[str, str]:
+    """Return client and key of what is to be set. Whatever else stands there may be the value, and is not shown."""
+    client, _, key = text.partition(".")
+    for fault, found in (
+        ("not of the form CLIENT.KEY", not key or not _is_client(client)),
+        ("= in a name", "=" in key),
+        ("not UTF-8", not is_text(key)),
+    ):
+        if found:
+            raise SettingsError(f"name {number} of those to set: {fault}", _NAME_HINT)
+    return client, key
 
 
 def _set(document: Document, client: str, key: str, value: Value) -> str:
