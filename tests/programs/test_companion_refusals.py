@@ -110,6 +110,28 @@ def test_textconv_shows_no_key(companion, web, tmp_path: Path) -> None:
     assert companion("textconv", "web.key") == (0, "# not opened: a key file, not a definition\n", "")
 
 
+# ---- ids
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [
+        (("seal", "definition.toml", "-o", "s", "--server"), "--server"),
+        (("seal", "definition.toml", "-o", FILE, "--server"), "--server"),
+        (("rotate", "server", FILE, "--id"), "--id"),
+    ],
+)
+def test_the_companions_own_id_is_no_servers(companion, web, started, tmp_path: Path, arguments, flag: str) -> None:
+    before = contents(tmp_path)
+    assert companion(*arguments, started["companion"]) == (
+        78,
+        "",
+        f"coffer-companion: error: {flag}: the companion's own id\n"
+        "hint: coffer-companion id server.key prints the server's\n",
+    )
+    assert contents(tmp_path) == before
+
+
 # ---- names
 
 

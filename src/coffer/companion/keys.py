@@ -64,6 +64,14 @@ def read_id(text: str, flag: str) -> bytes:
         raise IdError(f"{flag}: {error}", _id_hint(text)) from None
 
 
+def read_server_id(text: str, flag: str, keypair: Keypair) -> bytes:
+    """Return the server's public key, as ``read_id``, unless it is the companion's own: no server has that one."""
+    public = read_id(text, flag)
+    if public == keypair.public:
+        raise IdError(f"{flag}: the companion's own id", "coffer-companion id server.key prints the server's")
+    return public
+
+
 def _id_hint(text: str) -> str:
     if os.path.exists(text):
         return f"that is a file; its id is what this prints: coffer-companion id {text}"

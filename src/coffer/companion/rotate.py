@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 
-from coffer.companion.keys import read_id
+from coffer.companion.keys import read_id, read_server_id
 from coffer.companion.sealed import Sealed, load
 from coffer.companion.terminal import say
 from coffer.errors import SettingsError
@@ -68,7 +68,7 @@ def rotate_client(options: Namespace) -> int:
 def rotate_server(options: Namespace) -> int:
     """Seal the definition for another key of the server."""
     sealed = load(options)
-    new, old = read_id(options.id, "--id"), sealed.envelope.server
+    new, old = read_server_id(options.id, "--id", sealed.sealer.keypair), sealed.envelope.server
     if new == old:
         raise SettingsError(f"{options.file}: sealed for this server already")
     _seal(options, sealed, sealed.text, new)

@@ -8,7 +8,7 @@ import time
 
 from coffer import envelope, files
 from coffer.companion.findings import mention_advice
-from coffer.companion.keys import load_companion_key, load_key, read_id
+from coffer.companion.keys import load_companion_key, load_key, read_id, read_server_id
 from coffer.companion.reading import check_writable, is_sealed, name, read_definition
 from coffer.companion.sealed import Sealed, Sealer
 from coffer.errors import EnvelopeError, SettingsError
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 def seal(options: Namespace) -> int:
     """Check a definition, seal it, and put it in place of the file of ``--output``."""
     check_writable(options.output, "-o")
-    given = None if options.server is None else read_id(options.server, "--server")
-    text = read_definition(options.definition, options.definition_limit)
     keypair = load_companion_key(options, options.output)
+    given = None if options.server is None else read_server_id(options.server, "--server", keypair)
+    text = read_definition(options.definition, options.definition_limit)
     replaces = _read_old(options)
     old = _parse_old(options, replaces, keypair)
     server = given or (old and old.server)
