@@ -58,6 +58,7 @@ def test_a_stdin_that_cannot_be_read_is_one_clear_error(web, run, tmp_path: Path
         (("rotate", "client", "-", "web", "--finish"), "FILE"),
         (("rotate", "server", "-", "--id", "ID"), "FILE"),
         (("seal", "definition.toml", "-o", "-"), "-o"),
+        (("open", FILE, "-o", "-"), "-o"),
         (("keygen", "-o", "-"), "-o"),
     ],
 )
@@ -108,6 +109,42 @@ def test_a_key_file_in_the_place_of_a_definition_is_called_one(companion, web, t
 
 def test_textconv_shows_no_key(companion, web, tmp_path: Path) -> None:
     assert companion("textconv", "web.key") == (0, "# not opened: a key file, not a definition\n", "")
+
+
+# ---- what open writes
+
+
+def test_open_writes_a_file_that_only_its_owner_reads(companion, web, run, tmp_path: Path) -> None:
+    text = companion("open", FILE).out
+    outcome = run("sh", "-c", f"umask 0; coffer-companion open {FILE} -o d.toml")
+    assert outcome == (0, "", "wrote d.toml (mode 0600), which is in clear: remove it once it is sealed\n")
+    assert (tmp_path / "d.toml").read_text() == text
+    assert (tmp_path / "d.toml").stat().st_mode & 0o7777 == 0o600
+
+
+@pytest.mark.parametrize("output", ["definition.toml", FILE, "companion.key", "link"])
+def test_open_writes_over_no_file(companion, web, tmp_path: Path, output: str) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    before = contents(tmp_path)
+    assert companion("open", FILE, "-o", output) == (
+        78,
+        "",
+        f"coffer-companion: error: {output}: there is a file already, and it may hold work\n"
+        "hint: choose another name\n",
+    )
+    assert contents(tmp_path) == before
+
+
+def test_open_makes_no_file_of_what_does_not_open(companion, web, tmp_path: Path) -> None:
+    assert companion("open", FILE, "--key", "web.key", "-o", "d.toml").code == 3
+    assert companion("open", "web.key", "-o", "d.toml").code == 78
+    assert not (tmp_path / "d.toml").exists()
+
+
+def test_open_leaves_nothing_where_there_is_no_room(web, run, tmp_path: Path) -> None:
+    outcome = run("sh", "-c", f"trap '' XFSZ; ulimit -f 0; coffer-companion open {FILE} -o d.toml")
+    assert outcome == (78, "", "coffer-companion: error: d.toml: File too large\n")
+    assert not (tmp_path / "d.toml").exists()
 
 
 # ---- ids

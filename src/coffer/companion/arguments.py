@@ -54,6 +54,9 @@ def add_sealing(verbs: Verbs) -> None:
     verb = _add(verbs, "open", "seal:open_sealed", "print the definition in a sealed file")
     verb.add_argument("file", metavar="FILE", help="a sealed file; - reads stdin")
     verb.add_argument(
+        "-o", "--output", metavar="NEW-FILE", help="write it to a new file that only you can read (default: stdout)"
+    )
+    verb.add_argument(
         "--companion", metavar="ID", help="open with the server's --key what this companion sealed: the way back"
     )
     _add_key(verb)

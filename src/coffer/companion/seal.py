@@ -11,7 +11,8 @@ from coffer.companion.findings import mention_advice
 from coffer.companion.keys import load_companion_key, load_key, read_id, read_server_id
 from coffer.companion.reading import check_writable, is_sealed, name, read_definition
 from coffer.companion.sealed import Sealed, Sealer
-from coffer.errors import EnvelopeError, SettingsError
+from coffer.companion.terminal import say
+from coffer.errors import EnvelopeError, OperatorError, SettingsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,11 +40,37 @@ def seal(options: Namespace) -> int:
 
 
 def open_sealed(options: Namespace) -> int:
-    """Print the definition in a sealed file: as its companion, or with the server's key."""
+    """Print the definition in a sealed file, or write it to one: as its companion, or with the server's key."""
+    if options.output is not None:
+        check_writable(options.output, "-o")
     sealed = envelope.parse_armour(read_definition(options.file, options.definition_limit), name(options.file))
     text = _open_as_companion(options, sealed) if options.companion is None else _open_as_server(options, sealed)
-    sys.stdout.buffer.write(text)
+    if options.output is None:
+        sys.stdout.buffer.write(text)
+    else:
+        _write_new(options.output, text)
+        say(f"wrote {options.output} (mode 0600), which is in clear: remove it once it is sealed")
     return 0
+
+
+def _write_new(path: str, text: bytes) -> None:
+    """Make a file that only its owner reads, all of it or none. What is there already may be work not sealed yet."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise SettingsError(f"{path}: there is a file already, and it may hold work", "choose another name") from None
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror}") from None
+    try:
+        with open(fd, "wb") as file:
+            os.fchmod(fd, 0o600)
+            file.write(text)
+    except OSError as error:
+        os.unlink(path)
+        raise OperatorError(f"{path}: {error.strerror}") from None
+    except BaseException:
+        os.unlink(path)
+        raise
 
 
 def _read_old(options: Namespace) -> bytes | None:

@@ -83,6 +83,7 @@ complete -c coffer-companion -n '_shtab_coffer_companion_using seal' -l definiti
 complete -c coffer-companion -n '_shtab_coffer_companion_using seal; and test $_shtab_coffer_companion_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the definition, TOML; - reads stdin'
 complete -c coffer-companion -n '_shtab_coffer_companion_using; and test $_shtab_coffer_companion_npos -eq 0' -a open -d 'Print the definition in a sealed file.'
 complete -c coffer-companion -n '_shtab_coffer_companion_using open' -s h -l help -d 'show this help message and exit'
+complete -c coffer-companion -n '_shtab_coffer_companion_using open' -s o -l output -x -d 'write it to a new file that only you can read (default: stdout)'
 complete -c coffer-companion -n '_shtab_coffer_companion_using open' -l companion -x -d 'open with the server'"'"'s --key what this companion sealed: the way back'
 complete -c coffer-companion -n '_shtab_coffer_companion_using open' -l key -xka "(__fish_complete_path (commandline -ct))" -d 'the companion'"'"'s key file (default: $COFFER_COMPANION_KEY, or companion.key beside FILE or here)'
 complete -c coffer-companion -n '_shtab_coffer_companion_using open' -l passphrase-file -xka "(__fish_complete_path (commandline -ct))" -d 'read the key'"'"'s passphrase from a file'

@@ -246,6 +246,7 @@ _shtab_coffer_companion_merge_defaults_added=0
 
 _shtab_coffer_companion_open_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
+  {-o,--output}"[write it to a new file that only you can read (default\: stdout)]:NEW-FILE:"
   "--companion[open with the server\'s --key what this companion sealed\: the way back]:ID:"
   "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
