@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from coffer.program import escape
+
 FILE = "definition.coffer"
 NAME_HINT = (
     "hint: web.PASSWORD names a value; the value itself never comes from the command line: see set --help\n"
@@ -145,6 +147,25 @@ def test_open_leaves_nothing_where_there_is_no_room(web, run, tmp_path: Path) ->
     outcome = run("sh", "-c", f"trap '' XFSZ; ulimit -f 0; coffer-companion open {FILE} -o d.toml")
     assert outcome == (78, "", "coffer-companion: error: d.toml: File too large\n")
     assert not (tmp_path / "d.toml").exists()
+
+
+# ---- patterns for git
+
+
+NO_PATTERNS = ["", " ", "a b.coffer", "*.coffer\n* filter=x", "!*.coffer", "#x", '"x"', "[attr]x", "a\tb"]
+
+
+@pytest.mark.parametrize("pattern", NO_PATTERNS)
+def test_git_setup_writes_no_line_that_git_reads_as_something_else(companion, web, run, tmp_path, pattern) -> None:
+    run("git", "init", "-q")
+    code, out, err = companion("git-setup", "--pattern", pattern)
+    assert (code, out) == (78, "")
+    assert err == (
+        f"coffer-companion: error: --pattern {escape(repr(pattern))}: not one pattern of .gitattributes\n"
+        "hint: a file's name or path, with * for any of it; no blanks, and none of ! # [ \" at its beginning\n"
+    )
+    assert not (tmp_path / ".gitattributes").exists()
+    assert run("git", "config", "diff.coffer.textconv").code == 1
 
 
 # ---- ids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 
@@ -16,10 +17,17 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 ATTRIBUTES = "diff=coffer merge=coffer"
+# What git reads as one pattern as it stands: anything else would be another line, an attribute, or a comment.
+_is_pattern = re.compile(r"[^\s!#\"\[][^\s\0]*").fullmatch
 
 
 def git_setup(options: Namespace) -> int:
     """Write .gitattributes, which is for everybody, and this clone's configuration, which names the key."""
+    if not _is_pattern(options.pattern):
+        raise SettingsError(
+            f"--pattern {options.pattern!r}: not one pattern of .gitattributes",
+            "a file's name or path, with * for any of it; no blanks, and none of ! # [ \" at its beginning",
+        )
     attributes = os.path.join(_git("rev-parse", "--show-toplevel"), ".gitattributes")
     flags = ["--key", os.path.abspath(find_companion_key(options, ""))]
     if options.passphrase_file is not None:
