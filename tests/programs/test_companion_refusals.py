@@ -9,9 +9,7 @@ import pytest
 from coffer.program import escape
 
 FILE = "definition.coffer"
-NAME_HINT = (
-    "hint: web.PASSWORD names a value; the value itself never comes from the command line: see set --help\n"
-)
+NAME_HINT = "hint: web.PASSWORD names a value; the value itself never comes from the command line: see set --help\n"
 
 
 @pytest.fixture
@@ -69,8 +67,7 @@ def test_what_writes_a_file_takes_no_dash_for_it(companion, web, tmp_path: Path,
     assert companion(*arguments, stdin=before[FILE].decode()) == (
         78,
         "",
-        f"coffer-companion: error: {argument}: - is for reading; this writes a file\n"
-        "hint: name the file\n",
+        f"coffer-companion: error: {argument}: - is for reading; this writes a file\nhint: name the file\n",
     )
     assert contents(tmp_path) == before
 
@@ -191,6 +188,35 @@ def test_the_companions_own_id_is_no_servers(companion, web, started, tmp_path: 
 
 
 # ---- names
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("a b", " a b: a client name is 1 to 64 of A-Z, a-z, 0-9, _ and -"),
+        ("", " : a client name is 1 to 64 of A-Z, a-z, 0-9, _ and -"),
+        ("a\nb", " a\\nb: a client name is 1 to 64 of A-Z, a-z, 0-9, _ and -"),
+        (b"\xff", ": a name that is not UTF-8"),
+    ],
+)
+def test_init_names_the_flag_that_it_cannot_take(companion, tmp_path: Path, name: str | bytes, why: str) -> None:
+
+    assert companion("init", "new", "--client", name) == (
+        78,
+        "",
+        f"coffer-companion: error: --client{why}\nhint: give it another name\n",
+    )
+    assert not (tmp_path / "new").exists()
+
+
+def test_init_names_the_client_that_has_the_servers_id(companion) -> None:
+    server = companion("keygen", "-o", "server.key").out.strip()
+    assert companion("init", "new", "--server", server, "--client", f"web={server}") == (
+        78,
+        "",
+        "coffer-companion: error: --client web: the id of the server\n"
+        "hint: each client has a key of its own: coffer-companion keygen makes one\n",
+    )
 
 
 @pytest.mark.parametrize("value", ["s3cret", "postgres://web:s3cret@db", "postgres://web:s3cret@db.local", "s3 cret.x"])

@@ -13,8 +13,9 @@ from coffer import definition
 from coffer._core import Keypair
 from coffer.companion.git_files import add_lines
 from coffer.companion.keys import KEY_NAME, read_id
+from coffer.companion.reading import is_text
 from coffer.companion.terminal import say
-from coffer.errors import OperatorError, SettingsError
+from coffer.errors import DefinitionError, OperatorError, SettingsError
 from coffer.identity import format_id, save_keypair
 from coffer.toml import format_key, format_literal
 
@@ -89,7 +90,7 @@ def init(options: Namespace) -> int:
     clients = [_client(text) for text in options.client or [DEFAULT_CLIENT]]
     _check_names(clients)
     text = _definition(clients)
-    definition.parse(text, source=DEFINITION, server=server.public, companion=companion.public)
+    _check(text, server, companion)
     made = [party for party in (companion, server, *clients) if party.keypair]
     _make_folder(options.directory, text, made)
     _say_what_was_made(options.directory, made)
@@ -110,11 +111,22 @@ def _client(text: str) -> Party:
 
 
 def _check_names(clients: list[Party]) -> None:
-    taken = {"companion", "server"}
+    taken = {"companion", "server", definition.CLIENTS}
     for client in clients:
+        if not is_text(client.name):
+            raise SettingsError("--client: a name that is not UTF-8", "give it another name")
         if client.name in taken:
             raise SettingsError(f"--client {client.name}: a name that is taken", "give each client a name of its own")
         taken.add(client.name)
+
+
+def _check(text: str, server: Party, companion: Party) -> None:
+    """Raise SettingsError for what no definition may say: it came from a flag, and the file is not there yet."""
+    try:
+        definition.parse(text, source=DEFINITION, server=server.public, companion=companion.public)
+    except DefinitionError as error:
+        first = error.findings[0]
+        raise SettingsError(f"--client {first.key}: {first.reason}", first.hint or "give it another name") from None
 
 
 def _definition(clients: list[Party]) -> str:
