@@ -119,6 +119,12 @@ def test_a_client_without_values_is_told() -> None:
     assert advise("[web]\nA = 1\n") == ["3:1 no-values: [clients] api: a client without values"]
 
 
+def test_a_definition_without_clients_is_told_once() -> None:
+    text = "# begun\n[clients]\n"
+    (found,) = lint(definition.parse(text, source="d"), text, "d")
+    assert (found.rule, found.line, str(found)) == ("no-clients", 2, "d: [clients]: a definition without clients")
+
+
 def test_a_shard_near_the_limit_is_told_with_its_size() -> None:
     (found,) = about(f'A = "{"y" * NEAR_LIMIT_BYTES}"')
     size = NEAR_LIMIT_BYTES + 17

@@ -30,6 +30,7 @@ RULES = {
     "blanks": "a value that begins or ends with a blank or a line end",
     "case": "two keys of one client that differ in case only",
     "near-limit": "a shard near the size limit",
+    "no-clients": "a definition without clients",
     "no-values": "a client without values",
     "not-for-environment": "a key or value that no environment variable can have",
     "open-file": "a key file, or a definition in clear, that others can read",
@@ -80,6 +81,9 @@ def format_lines(finding: Finding) -> Iterator[str]:
 def lint(definition: Definition, text: str, source: str) -> list[Advice]:
     """Return advice on a definition, made of ``text``, in the order of the file ``source``."""
     found = [advice for client in definition.clients.values() for advice in _client(client, source)]
+    if not definition.clients:
+        hint = 'under [clients] a line NAME = "ID" for each'
+        found.append(Advice("no-clients", source, "a definition without clients", table=CLIENTS, hint=hint))
     found += _shared_values(definition, source)
     return place(found, text)
 

@@ -98,7 +98,7 @@ _shtab_coffer_companion_merge___key_COMPGEN=_shtab_compgen_files
 _shtab_coffer_companion_merge___passphrase_file_COMPGEN=_shtab_compgen_files
 
 _shtab_coffer_companion_check___format_choices=(text json)
-_shtab_coffer_companion_check___allow_choices=(blanks case near-limit no-values not-for-environment open-file placeholder reserved-name shared-value)
+_shtab_coffer_companion_check___allow_choices=(blanks case near-limit no-clients no-values not-for-environment open-file placeholder reserved-name shared-value)
 _shtab_coffer_companion_import___from_choices=(dotenv json yaml toml)
 _shtab_coffer_companion_client_list___format_choices=(text json)
 _shtab_coffer_companion_client_pos_0_choices=(add list remove)

@@ -101,7 +101,7 @@ complete -c coffer-companion -n '_shtab_coffer_companion_using check' -s h -l he
 complete -c coffer-companion -n '_shtab_coffer_companion_using check' -l server -x -d 'the server'"'"'s id: no client may have it, and a sealed FILE must be for it'
 complete -c coffer-companion -n '_shtab_coffer_companion_using check' -l format -xka "text json" -d 'how to print what is found'
 complete -c coffer-companion -n '_shtab_coffer_companion_using check' -l strict -d 'exit with 3 for warnings too'
-complete -c coffer-companion -n '_shtab_coffer_companion_using check' -l allow -xka "blanks case near-limit no-values not-for-environment open-file placeholder reserved-name shared-value" -d 'be silent on this rule (below)'
+complete -c coffer-companion -n '_shtab_coffer_companion_using check' -l allow -xka "blanks case near-limit no-clients no-values not-for-environment open-file placeholder reserved-name shared-value" -d 'be silent on this rule (below)'
 complete -c coffer-companion -n '_shtab_coffer_companion_using check' -l key -xka "(__fish_complete_path (commandline -ct))" -d 'the companion'"'"'s key file (default: $COFFER_COMPANION_KEY, or companion.key beside FILE or here)'
 complete -c coffer-companion -n '_shtab_coffer_companion_using check' -l passphrase-file -xka "(__fish_complete_path (commandline -ct))" -d 'read the key'"'"'s passphrase from a file'
 complete -c coffer-companion -n '_shtab_coffer_companion_using check' -l definition-limit -x -d 'the largest definition, in bytes or as 64MiB (default: 64MiB)'

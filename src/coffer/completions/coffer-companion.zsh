@@ -75,7 +75,7 @@ _shtab_coffer_companion_check_options=(
   "--server[the server\'s id\: no client may have it, and a sealed FILE must be for it]:ID:"
   "--format[how to print what is found]:format:(text json)"
   "--strict[exit with 3 for warnings too]"
-  "*--allow[be silent on this rule (below)]:RULE:(blanks case near-limit no-values not-for-environment open-file placeholder reserved-name shared-value)"
+  "*--allow[be silent on this rule (below)]:RULE:(blanks case near-limit no-clients no-values not-for-environment open-file placeholder reserved-name shared-value)"
   "--key[the companion\'s key file (default\: \$COFFER_COMPANION_KEY, or companion.key beside FILE or here)]:FILE:_files"
   "--passphrase-file[read the key\'s passphrase from a file]:FILE:_files"
   "--definition-limit[the largest definition, in bytes or as 64MiB (default\: 64MiB)]:SIZE:"
