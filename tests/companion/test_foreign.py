@@ -116,9 +116,35 @@ def test_the_message_says_the_first_of_it_and_how_much_more_there_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "text", "place", "cause"),
+    [
+        ("json", "", (1, 1), "no value that JSON knows"),
+        ("json", f'{{\n"A": {CANARY}}}', (2, 6), "no value that JSON knows"),
+        ("json", f'{{"A": "x" {CANARY}}}', (1, 11), "neither a comma nor the end where one of them belongs"),
+        ("json", f'{{"A" {CANARY}}}', (1, 6), "a name without a colon after it"),
+        ("json", f'{{\n  {CANARY}: 1}}', (2, 3), "no name in double quotes where one belongs"),
+        ("json", f"{{}} {CANARY}", (1, 4), "something after the end of the JSON"),
+        ("json", f'{{"A": "\\q{CANARY}"}}', (1, 8), "a backslash that escapes nothing"),
+        ("json", f'{{"A": "\\u1{CANARY}"}}', (1, 9), "an escape without its hexadecimal digits"),
+        ("json", f'{{"A": "\n{CANARY}"}}', (1, 8), "a control character, or a string that is not closed on its line"),
+        ("json", f'{{"A": "{CANARY}', (1, 7), "a string that is not closed"),
+        ("json", "\ufeff{}", (1, 1), "a byte order mark"),
+        ("toml", f"A = 1\nB = {CANARY}", (2, 5), "no value that TOML knows; text belongs in quotes"),
+        ("toml", f'A = "{CANARY}', (1, 16), "a string that is not closed"),
+        ("toml", "A = 1\nA = 2", (2, 6), "a key that comes twice"),
+    ],
+)
+def test_where_and_why_a_text_cannot_be_read_is_told(kind: str, text: str, place: tuple[int, int], cause: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        read(kind, text)
+    (finding,) = caught.value.findings
+    assert ((finding.line, finding.column), finding.reason) == (place, cause)
+
+
+@pytest.mark.parametrize(
     ("kind", "text", "refusal"),
     [
-        ("json", "{", "1: None: not JSON"),
+        ("json", "{", "1: None: no name in double quotes where one belongs"),
         ("json", "[1]", "None: None: not one JSON object of names and values"),
         ("json", f'{{"A": null, "B": ["{CANARY}"], "C": {{"x": 1}}}}', "None: A: null is not a value"),
         ("json", '{"A": 1, "A": 2}', "None: A: comes twice"),
@@ -128,7 +154,7 @@ def test_the_message_says_the_first_of_it_and_how_much_more_there_is() -> None:
         ("json", '{"A": 1e400}', BEYOND_JSON),
         ("json", "[" * 100_000, BEYOND_JSON),
         ("json", f'{{"A": {"1" * 5000}}}', BEYOND_JSON),
-        ("toml", "A = 1\nB = x", "2: None: not TOML"),
+        ("toml", "A = 1\nB = x", "2: None: no value that TOML knows; text belongs in quotes"),
         ("toml", "[web]\nA = 1", "None: web: a table is not a value"),
         ("toml", "A = [1]", "None: A: an array is not a value"),
         ("toml", f"A = {'1' * 5000}", "None: None: TOML, but with numbers or nesting beyond measure"),

@@ -34,10 +34,17 @@ class Collected:
         else:
             self._values[key] = value
 
-    def refuse(self, reason: str, *, key: str | None = None, line: int | None = None, hint: str | None = None) -> None:
-        """Keep what is wrong, and with which key or line."""
-        column = None if line is None else 1
-        self._findings.append(Finding(self._source, reason, key=key, line=line, column=column, hint=hint))
+    def refuse(
+        self,
+        reason: str,
+        *,
+        key: str | None = None,
+        line: int | None = None,
+        column: int = 1,
+        hint: str | None = None,
+    ) -> None:
+        """Keep what is wrong, and with which key or line; ``column`` counts where there is a line."""
+        self._findings.append(Finding(self._source, reason, key=key, line=line, column=line and column, hint=hint))
 
     def finish(self) -> dict[str, Value]:
         """Return all values. Raises DefinitionError with all that was found wrong."""
