@@ -204,8 +204,12 @@ again: *a
     }  # fmt: skip
 
 
+# PyYAML writes 0E0 without quotes, for in YAML 1.1 it is text; in 1.2 it is a number, so that it is refused here.
+WORDS = TEXTS.filter(lambda text: text[:1] not in tuple("+-.0123456789"))
+
+
 @settings(deadline=None)
-@given(st.dictionaries(TEXTS.filter(lambda text: text and "\0" not in text), TEXTS | NUMBERS, min_size=1))
+@given(st.dictionaries(WORDS.filter(lambda text: text and "\0" not in text), WORDS | NUMBERS, min_size=1))
 def test_what_pyyaml_writes_is_imported_as_the_same(values: dict) -> None:
     text = yaml.safe_dump(values)
     assert read("yaml", text) == values
