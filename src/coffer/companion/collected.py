@@ -28,7 +28,8 @@ class Collected:
         elif value is None:
             self.refuse("null is not a value", key=key, line=line, hint='write "" if it is empty on purpose')
         elif not is_text(key) or (isinstance(value, str) and not is_text(value)):
-            self.refuse("half of a character (a lone surrogate)", key=key, line=line)
+            hint = "\\ud800 to \\udfff come in pairs"
+            self.refuse("half of a character (a lone surrogate)", key=key, line=line, hint=hint)
         elif fault := fault_of(key, value):
             self.refuse(fault, key=key, line=line)
         else:
