@@ -209,6 +209,16 @@ def test_blast_radius_of_a_pipe_names_no_file_called_stdin(companion, two, tmp_p
     assert "stdin" not in out
 
 
+@pytest.mark.parametrize("name", [b"\xff.coffer", b"a\x1b[2J\n.coffer"])
+def test_what_comes_next_steers_no_terminal_and_fails_for_no_file_name(companion, two, new, tmp_path: Path, name):
+    os.rename(tmp_path / FILE, os.path.join(os.fsencode(tmp_path), name))
+    strict = {"PYTHONIOENCODING": "utf-8:strict"}
+    for verb in (("blast-radius", name, "web"), ("rotate", "client", name, "web", "--id", new)):
+        code, out, _ = companion(*verb, env=strict)
+        assert code == 0
+        assert all(line.isprintable() for line in out.splitlines())
+
+
 # ---- rotate client
 
 

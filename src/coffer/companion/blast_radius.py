@@ -73,18 +73,19 @@ def sharers(clients: Mapping[str, Client], client: str) -> dict[str, list[str]]:
 def _steps(path: str, client: Client, shared: dict[str, list[str]]) -> str:
     """Return what to do where the definition is sealed: commands, ready to paste."""
     file = "FILE" if path == STDIN else path
-    steps = _SHUT_OUT.format(client=client.name, file=file, rotate=_rotate(file, client), which=_which(client))
+    rotate = escape(_rotate(file, client))
+    steps = _SHUT_OUT.format(client=client.name, file=escape(file), rotate=rotate, which=_which(client))
     commands = [_set(file, client.name, key, value, shared) for key, value in client.shard.items()]
     if commands:
-        steps += _CHANGE.format(file=file, commands=_indented(commands)) + _restart(client, shared)
+        steps += _CHANGE.format(file=escape(file), commands=_indented(commands)) + _restart(client, shared)
     return steps
 
 
 def _steps_in_clear(path: str, client: Client, shared: dict[str, list[str]]) -> str:
     """Return what to do with a definition in clear, which is changed by hand and goes nowhere unsealed."""
-    file = "the definition" if path == STDIN else path
+    file = "the definition" if path == STDIN else escape(path)
     seal = shlex.join(["coffer-companion", "seal", "DEFINITION" if path == STDIN else path, "-o", "SEALED-FILE"])
-    steps = _SHUT_OUT_IN_CLEAR.format(client=client.name, file=file, seal=seal)
+    steps = _SHUT_OUT_IN_CLEAR.format(client=client.name, file=file, seal=escape(seal))
     names = [" ".join([f"{client.name}.{key}", *shared.get(key, [])]) for key in client.shard]
     if names:
         steps += _CHANGE_IN_CLEAR.format(file=file, names=_indented(names)) + _restart(client, shared)

@@ -12,7 +12,7 @@ from coffer.companion.sealed import Sealed, load
 from coffer.companion.terminal import say
 from coffer.errors import SettingsError
 from coffer.identity import format_id, parse_id
-from coffer.program import count
+from coffer.program import count, escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def rotate_client(options: Namespace) -> int:
     _seal(options, sealed, text)
     say(f"{options.name} has {count(len(ids), 'id')} now: {', '.join(ids)}")
     steps = _CLIENT_FINISHED if options.finish else _CLIENT_BEGUN
-    print(steps.format(file=shlex.quote(options.file), client=options.name), end="")
+    print(steps.format(file=escape(shlex.quote(options.file)), client=options.name), end="")
     return 0
 
 
@@ -72,7 +72,7 @@ def rotate_server(options: Namespace) -> int:
     if new == old:
         raise SettingsError(f"{options.file}: sealed for this server already")
     _seal(options, sealed, sealed.text, new)
-    print(_SERVER.format(file=options.file, new=format_id(new), old=format_id(old)), end="")
+    print(_SERVER.format(file=escape(options.file), new=format_id(new), old=format_id(old)), end="")
     return 0
 
 
