@@ -259,9 +259,13 @@ def test_check_refuses_what_a_start_would_refuse(tower: Tower, run: Run) -> None
     assert code == 78 and err.startswith("--listen: a b:1: ")
 
 
-def test_check_without_anybody_to_tell_is_still_a_check(tower: Tower, run: Run) -> None:
-    for closing in (">&-", "2>&-", "<&- >&- 2>&-"):
-        assert run("sh", "-c", f'exec "$@" {closing}', "sh", "coffer-server", "check", *tower.command()[1:]).code == 0
+def test_check_that_cannot_say_what_it_found_says_that(tower: Tower, run: Run) -> None:
+    def check(closing: str) -> tuple[int, str, str]:
+        return run("sh", "-c", f'exec "$@" {closing}', "sh", "coffer-server", "check", *tower.command()[1:])
+
+    assert check("2>&-")[0] == check("<&- 2>&-")[0] == 0
+    assert check(">&-") == (78, "", "coffer-server: error: standard output: closed\n")
+    assert check("<&- >&- 2>&-") == (78, "", "")
 
 
 def test_check_gives_advice_without_a_value(tower: Tower, run: Run) -> None:
