@@ -208,7 +208,7 @@ def widths() -> Grid:
                 cpu = (server.cpu_seconds() - before) / sessions * 1e6
                 times = [told[which] / 1000 for which in ("p50_us", "p99_us", "p99_9_us")]
                 lines.append((f"{width:,} at once", cpu, told["rate"], *times, server.memory_bytes() / 2**20))
-    return Grid(("server CPU us", "sessions/s", "p50 ms", "p99 ms", "p99.9 ms", "memory MiB"), lines)
+    return Grid(("server CPU us", "sessions/s", "p50 ms", "p99 ms", "p99.9 ms", "memory after, MiB"), lines)
 
 
 def idle() -> list[Row]:
