@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
+from benchmarks.measure.report import shown
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,5 +41,5 @@ def _bar(y: int, label: str, length: float, share: float, unit: str, ours: bool)
     return [
         f'<text x="{LABEL - 8}" y="{y + 14}" text-anchor="end">{escape(label)}</text>',
         f'<rect{kind} x="{LABEL}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2"/>',
-        f'<text x="{LABEL + width + 6:.1f}" y="{y + 14}">{length:,.3g} {escape(unit)}</text>',
+        f'<text x="{LABEL + width + 6:.1f}" y="{y + 14}">{shown(length)} {escape(unit)}</text>',
     ]

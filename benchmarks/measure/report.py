@@ -34,7 +34,7 @@ class Row:
         """The row in Markdown."""
         target = "" if self.target is None else f"{'≥' if self.least else '≤'} {self.target:g}"
         verdict = {None: "", True: "yes", False: "**no**"}[self.reached]
-        return f"| {self.what} | {self.figure:.3g} | {target} | {verdict} | {self.detail} |"
+        return f"| {self.what} | {shown(self.figure)} | {target} | {verdict} | {self.detail} |"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,10 @@ class Grid:
     def text(self) -> str:
         """The grid in Markdown."""
         head = f"| {' | '.join(('', *self.columns))} |\n|---|{'--:|' * len(self.columns)}\n"
-        return head + "".join(f"| {' | '.join((name, *map(_shown, figures)))} |\n" for name, *figures in self.lines)
+        return head + "".join(f"| {' | '.join((name, *map(shown, figures)))} |\n" for name, *figures in self.lines)
 
 
-def _shown(figure: float | None) -> str:
+def shown(figure: float | None) -> str:
     """Three digits that count, and none in the way of those."""
     if figure is None:
         return ""
