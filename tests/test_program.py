@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from coffer import ending, errors
-from coffer.program import Parser, count, read_size
+from coffer.program import Parser, counted, read_size
 from coffer.version import VERSION
 
 FULL = "/dev/full"
@@ -226,5 +226,5 @@ def test_a_size_is_bytes_or_a_number_of_a_binary_unit() -> None:
 
 
 def test_one_thing_is_one_thing() -> None:
-    counted = {0: "0 clients", 1: "1 client", 2: "2 clients", 1234: "1,234 clients"}
-    assert {number: count(number, "client") for number in counted} == counted
+    said = {0: "0 clients", 1: "1 client", 2: "2 clients", 1234: "1,234 clients"}
+    assert {number: counted(number, "client") for number in said} == said

@@ -86,7 +86,7 @@ class Client:
         return decode(self.encoded)
 
     @property
-    def values(self) -> int:
+    def value_count(self) -> int:
         """How many values there are: the length that stands at the head of the encoded array."""
         return count(self.encoded)
 

@@ -1,4 +1,4 @@
-"""What the three programs share: how the command line is read and completed, and what ``ending`` says of how they end.
+"""What the three programs share: how the command line is read and completed, and how they count.
 
 Not here: any verb but ``completion``.
 """
@@ -9,7 +9,7 @@ import argparse
 import re
 import sys
 
-from coffer.ending import INTERRUPTED, READER_GONE, USAGE, escape, report, run
+from coffer.ending import USAGE, report, run
 from coffer.version import VERSION
 
 TYPE_CHECKING = False
@@ -23,21 +23,6 @@ SHELLS = ("bash", "zsh", "fish")
 COMPLETION_LIMIT_BYTES = 1 << 20
 SIZE_LIMIT_BYTES = 1 << 40
 UNITS = {"": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
-
-__all__ = [
-    "INTERRUPTED",
-    "READER_GONE",
-    "SHELLS",
-    "USAGE",
-    "Parser",
-    "add_completion",
-    "count",
-    "escape",
-    "read_size",
-    "readable",
-    "report",
-    "run",
-]
 
 
 class Parser(argparse.ArgumentParser):
@@ -75,7 +60,7 @@ def _meant(message: str) -> str:
     return f"did you mean {close[0]}? All there are: " if close else ""
 
 
-def count(number: int, thing: str) -> str:
+def counted(number: int, thing: str) -> str:
     """Return ``1 client``, ``1,234 clients``."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coffer.program import escape
+from coffer.ending import escape
 
 FILE = "definition.coffer"
 NAME_HINT = "hint: web.PASSWORD names a value; the value itself never comes from the command line: see set --help\n"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from coffer import program
+from coffer import ending, program
 
 from .flags import ALLOW_RESERVED, CACHE, CONNECTION, GROUPS, NAME, Flag, Given, contradiction, default_of
 from .run import FAILED
@@ -43,7 +43,7 @@ RUN_USAGE = f"{NAME} run [OPTION ...] -- COMMAND [ARGUMENT ...]"
 class Parser(program.Parser):
     """The parser of one verb. ``usage_code`` is what its usage errors end the program with."""
 
-    usage_code = program.USAGE
+    usage_code = ending.USAGE
 
     def error(self, message: str) -> NoReturn:
         try:
@@ -90,8 +90,8 @@ def _parse_other(parser: Parser, arguments: Sequence[str]) -> Given:
     if given.verb == "get" and fault is None:
         fault = contradiction(given)
     if fault:
-        program.report(NAME, fault, f"{NAME} {given.verb} --help")
-        sys.exit(program.USAGE)
+        ending.report(NAME, fault, f"{NAME} {given.verb} --help")
+        sys.exit(ending.USAGE)
     return given
 
 
@@ -104,7 +104,7 @@ def _refuse_without_dashes(arguments: Sequence[str], strays: Sequence[str]) -> N
 
 
 def _refuse_run(message: str, hint: str) -> NoReturn:
-    program.report(NAME, message, hint)
+    ending.report(NAME, message, hint)
     sys.exit(FAILED)
 
 

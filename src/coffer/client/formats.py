@@ -8,7 +8,6 @@ the key. The readers meant are jq and every JSON parser, a TOML parser, python-d
 
 from __future__ import annotations
 
-from coffer.environment import variables
 from coffer.errors import OperatorError
 from coffer.shard import format_value
 from coffer.toml import format_key, format_literal
@@ -46,13 +45,13 @@ def format_toml(shard: Shard, allow_reserved: Collection[str] = ()) -> str:
 
 def format_dotenv(shard: Shard, allow_reserved: Collection[str] = ()) -> str:
     """A line ``NAME='…'`` for each value, for python-dotenv."""
-    texts = variables(_texts(shard), "", allow_reserved)
+    texts = shard.environ(allow_reserved=allow_reserved)
     return "".join(f"{name}={_dotenv_quote(name, text)}\n" for name, text in texts.items())
 
 
 def format_shell(shard: Shard, allow_reserved: Collection[str] = ()) -> str:
     """A line ``export NAME='…'`` for each value, for ``eval`` or ``.`` in any POSIX shell."""
-    texts = variables(_texts(shard), "", allow_reserved)
+    texts = shard.environ(allow_reserved=allow_reserved)
     return "".join(f"export {_shell_name(name)}={_shell_quote(text)}\n" for name, text in texts.items())
 
 
@@ -62,10 +61,6 @@ FORMATS: dict[str, Callable[[Shard, Collection[str]], str]] = {
     "shell": format_shell,
     "toml": format_toml,
 }
-
-
-def _texts(shard: Shard) -> dict[str, str]:
-    return {key: format_value(value) for key, value in shard.items()}
 
 
 def _jsonable(key: str, value: Value) -> str | int | float | bool:

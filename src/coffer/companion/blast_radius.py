@@ -6,9 +6,10 @@ import shlex
 
 from coffer.companion.reading import STDIN
 from coffer.companion.sealed import load_any
+from coffer.ending import escape
 from coffer.identity import format_id
 from coffer.names import missing_client
-from coffer.program import count, escape
+from coffer.program import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def blast_radius(options: Namespace) -> int:
         raise missing_client(options.name, clients)
     client = clients[options.name]
     shared = sharers(clients, client.name)
-    print(f"A stolen key of {client.name} opens {count(len(client.shard), 'value')}:")
+    print(f"A stolen key of {client.name} opens {counted(client.value_count, 'value')}:")
     for key in client.shard:
         others = f"  shared with {', '.join(shared[key])}" if shared.get(key) else ""
         print(escape(f"  {client.name}.{key}{others}"))

@@ -16,7 +16,7 @@ from coffer.companion.terminal import say
 from coffer.errors import DefinitionError, EnvelopeError
 from coffer.identity import format_id
 from coffer.lint import Advice, lint
-from coffer.program import count
+from coffer.program import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ def check(options: Namespace) -> int:
         verdict = summary(checked)
     except DefinitionError as error:
         errors = error.findings
-        verdict = f"refused for {count(len(errors), 'finding')}"
+        verdict = f"refused for {counted(len(errors), 'finding')}"
     advice = [each for each in advice if each.rule not in options.allow]
     write = write_json if options.format == "json" else write_text
     write([*errors, *advice], sys.stdout)
-    say(f"{name(options.file)}: {verdict}; {count(len(advice), 'warning') if advice else 'no warnings'}")
+    say(f"{name(options.file)}: {verdict}; {counted(len(advice), 'warning') if advice else 'no warnings'}")
     return REFUSED if errors or (advice and options.strict) else 0
 
 

@@ -10,7 +10,7 @@ import signal
 import sys
 from importlib import import_module
 
-from coffer import program
+from coffer import ending, program
 from coffer.companion.arguments import add_clients, add_git, add_keys, add_rotation, add_sealing, add_values
 from coffer.companion.findings import refuse
 from coffer.companion.scratch import remove_left_behind
@@ -34,7 +34,7 @@ To begin:  coffer-companion init FOLDER
 def main() -> int:
     """Run the program; return its exit code."""
     _leave_nothing_behind()
-    return program.run(PROGRAM, lambda: _act(parser().parse_args()))
+    return ending.run(PROGRAM, lambda: _act(parser().parse_args()))
 
 
 def parser() -> program.Parser:

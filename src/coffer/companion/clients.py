@@ -16,7 +16,7 @@ from coffer.companion.terminal import say
 from coffer.errors import OperatorError, SettingsError
 from coffer.identity import format_id, save_keypair
 from coffer.message import SHARD_LIMIT_BYTES
-from coffer.program import count
+from coffer.program import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def list_clients(options: Namespace) -> int:
     for client in clients:
         size = len(client.encoded)
         used = f"{size:,} of {SHARD_LIMIT_BYTES:,} bytes ({100 * size // SHARD_LIMIT_BYTES} %)"
-        print(f"{client.name}: {count(len(client.shard), 'value')}, {used}")
+        print(f"{client.name}: {counted(client.value_count, 'value')}, {used}")
         for public in client.ids:
             print(f"  {format_id(public)}")
     return 0
@@ -94,7 +94,7 @@ def _entry(client: Client) -> dict[str, object]:
     return {
         "name": client.name,
         "ids": [format_id(public) for public in client.ids],
-        "values": len(client.shard),
+        "values": client.value_count,
         "bytes": len(client.encoded),
         "limit_bytes": SHARD_LIMIT_BYTES,
     }

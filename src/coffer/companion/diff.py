@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from coffer.companion.digests import Digests
 from coffer.companion.sealed import load_any
+from coffer.ending import escape
 from coffer.identity import format_id
-from coffer.program import escape
 from coffer.toml import format_key, format_literal, is_same
 
 TYPE_CHECKING = False

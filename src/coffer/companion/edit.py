@@ -15,8 +15,8 @@ from coffer.companion.findings import mention_advice, write_text
 from coffer.companion.scratch import folder, signals_held
 from coffer.companion.sealed import ChangedMeanwhileError, Sealed, load
 from coffer.companion.terminal import PROGRAM, ask_to_go_on, say
+from coffer.ending import report
 from coffer.errors import DefinitionError, OperatorError
-from coffer.program import report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

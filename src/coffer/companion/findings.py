@@ -6,8 +6,9 @@ import json
 import sys
 
 from coffer.companion.terminal import PROGRAM, say
+from coffer.ending import escape, report
 from coffer.lint import Advice, format_lines, lint
-from coffer.program import count, escape, report
+from coffer.program import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ SCHEMA = 1
 def refuse(error: DefinitionError, *, writes: bool) -> int:
     """Show on stderr why a definition is refused; return the exit code. Only who writes has to say that it did not."""
     write_text(error.findings, sys.stderr)
-    number = count(len(error.findings), "finding")
+    number = counted(len(error.findings), "finding")
     report(PROGRAM, f"{error.findings[0].file}: refused for {number}{'; nothing was changed' if writes else ''}")
     return error.exit_code
 
@@ -32,7 +33,7 @@ def mention_advice(checked: Definition, text: str, path: str) -> None:
     """Say in one line, if so, that ``check`` has advice on what was sealed."""
     number = len(lint(checked, text, path))
     if number:
-        say(f"{count(number, 'warning')}; to see {'it' if number == 1 else 'them'}: coffer-companion check {path}")
+        say(f"{counted(number, 'warning')}; to see {'it' if number == 1 else 'them'}: coffer-companion check {path}")
 
 
 def write_text(findings: Iterable[Finding], stream: TextIO) -> None:

@@ -12,7 +12,7 @@ from coffer.companion.reading import STDIN, name, read
 from coffer.companion.sealed import load
 from coffer.companion.terminal import say
 from coffer.errors import DefinitionError, Finding, OperatorError, SettingsError
-from coffer.program import count
+from coffer.program import counted
 from coffer.toml import is_same
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ def import_values(options: Namespace) -> int:
         sealed.replace(document.format())
     added = len(changes) - len(replaced)
     counts = f"{added} new, {len(replaced)} changed, {len(new) - len(changes)} the same"
-    say(f"{options.client}: {count(len(new), 'value')} from {name(options.source)}: {counts}")
+    say(f"{options.client}: {counted(len(new), 'value')} from {name(options.source)}: {counts}")
     if options.source != STDIN:
         say(f"{options.source} still holds them in clear")
     return 0

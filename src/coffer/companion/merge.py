@@ -13,8 +13,9 @@ from coffer.companion.keys import load_companion_key
 from coffer.companion.reading import read_definition
 from coffer.companion.sealed import SEALED_MODE, Sealed, Sealer, summary
 from coffer.companion.terminal import PROGRAM, say
+from coffer.ending import report
 from coffer.identity import format_id
-from coffer.program import count, report
+from coffer.program import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _mention_comments(theirs: str, merged: str) -> None:
     lines = {line.strip() for line in theirs.splitlines() if line.lstrip().startswith("#")}
     lost = lines - {line.strip() for line in merged.splitlines()}
     if lost:
-        say(f"{count(len(lost), 'comment line')} of the other side did not come along")
+        say(f"{counted(len(lost), 'comment line')} of the other side did not come along")
 
 
 def _report(path: str, conflicts: list[str]) -> int:
@@ -73,5 +74,5 @@ def _report(path: str, conflicts: list[str]) -> int:
     for conflict in conflicts:
         say(f"  {conflict}")
     hint = f"give each its right value (coffer-companion set or edit), then: git add {path}"
-    report(PROGRAM, f"{path}: {count(len(conflicts), 'conflict')}; ours was kept", hint)
+    report(PROGRAM, f"{path}: {counted(len(conflicts), 'conflict')}; ours was kept", hint)
     return CONFLICTS

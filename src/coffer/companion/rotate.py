@@ -10,9 +10,10 @@ import shlex
 from coffer.companion.keys import read_id, read_server_id
 from coffer.companion.sealed import Sealed, load
 from coffer.companion.terminal import say
+from coffer.ending import escape
 from coffer.errors import SettingsError
 from coffer.identity import format_id, parse_id
-from coffer.program import count, escape
+from coffer.program import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def rotate_client(options: Namespace) -> int:
     text = document.format()
     ids = document.ids(options.name)
     _seal(options, sealed, text)
-    say(f"{options.name} has {count(len(ids), 'id')} now: {', '.join(ids)}")
+    say(f"{options.name} has {counted(len(ids), 'id')} now: {', '.join(ids)}")
     steps = _CLIENT_FINISHED if options.finish else _CLIENT_BEGUN
     print(steps.format(file=escape(shlex.quote(options.file)), client=options.name), end="")
     return 0

@@ -20,7 +20,7 @@ from coffer.companion.keys import load_companion_key
 from coffer.companion.reading import check_writable, is_sealed, name, read_definition
 from coffer.companion.terminal import say
 from coffer.errors import EnvelopeError, OperatorError
-from coffer.program import count
+from coffer.program import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Sealer:
         """
         armour, checked = self.armour(text, source, serial)
         _replace(path, armour, replaces)
-        say(f"sealed {path}: {summary(checked)}, serial {serial}, {count(len(armour), 'byte')}")
+        say(f"sealed {path}: {summary(checked)}, serial {serial}, {counted(len(armour), 'byte')}")
         return checked
 
 
@@ -121,8 +121,8 @@ def load_any(options: Namespace, path: str) -> tuple[Definition, Sealed | None]:
 
 def summary(checked: Definition) -> str:
     """Return how much a definition holds, in words."""
-    values = sum(len(client.shard) for client in checked.clients.values())
-    return f"{count(len(checked.clients), 'client')}, {count(values, 'value')}"
+    values = sum(client.value_count for client in checked.clients.values())
+    return f"{counted(len(checked.clients), 'client')}, {counted(values, 'value')}"
 
 
 def _decode(text: bytes, source: str) -> str:

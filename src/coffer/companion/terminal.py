@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from coffer.program import escape
+from coffer.ending import escape
 from coffer.prompt import TERMINAL
 
 PROGRAM = "coffer-companion"

@@ -12,9 +12,9 @@ from coffer.companion.digests import Digests
 from coffer.companion.reading import is_key, read
 from coffer.companion.sealed import load_any
 from coffer.definition import CLIENTS
+from coffer.ending import escape
 from coffer.errors import EnvelopeError, OperatorError
 from coffer.identity import format_id
-from coffer.program import escape
 from coffer.toml import format_key
 
 TYPE_CHECKING = False

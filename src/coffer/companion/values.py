@@ -21,7 +21,7 @@ from coffer.errors import OperatorError, SettingsError
 from coffer.lint import Advice, lint
 from coffer.message import SHARD_LIMIT_BYTES
 from coffer.names import missing_client, missing_value, split
-from coffer.program import count
+from coffer.program import counted
 from coffer.prompt import ask_hidden
 from coffer.shard import format_value, kind_of
 from coffer.toml import is_same
@@ -125,7 +125,7 @@ def _value(options: Namespace) -> Value:
         text = _read_value(STDIN if options.stdin else options.value_file)
     else:
         text = ask_hidden(f"value of {', '.join(options.name)}", "--stdin, --value-file FILE or --generate 32")
-        say(f"{count(len(text), 'character')}")
+        say(f"{counted(len(text), 'character')}")
     if not text and not options.allow_empty:
         raise OperatorError(f"{_source(options)}: an empty value", "if it is to be empty: --allow-empty")
     return _parse_toml(text) if options.toml else text

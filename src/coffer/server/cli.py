@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 
-from coffer import program
+from coffer import ending, program
 from coffer._core import harden
 from coffer.errors import SettingsError
 from coffer.server.settings import Settings, add_flags, first_directory, load_settings
@@ -41,7 +41,7 @@ LIMIT_HINT = "LimitNOFILE= under systemd, --ulimit nofile= in a container"
 
 def main() -> int:
     """Run the program; return its exit code."""
-    return program.run(PROGRAM, lambda: act(sys.argv[1:]))
+    return ending.run(PROGRAM, lambda: act(sys.argv[1:]))
 
 
 def act(arguments: list[str]) -> int:
@@ -137,7 +137,7 @@ def check(settings: Settings) -> int:
         pass
     loaded, _ = loader.finish()
     for line in loaded.advice:
-        print(program.escape(line), file=sys.stderr)
+        print(ending.escape(line), file=sys.stderr)
     print(f"{settings.definition}: {loaded}\nwould listen on {', '.join(settings.listen)}")
     return 0
 
@@ -183,7 +183,7 @@ def _fit_descriptors(settings: Settings, hard: int, listeners: int, log: Log) ->
         raise SettingsError(what, LIMIT_HINT)
     if room >= settings.max_connections:
         return settings
-    connections = program.count(room, "connection")
+    connections = program.counted(room, "connection")
     log.say(f"warning: the limit of {hard} open files leaves room for {connections} a worker (`ulimit -n`)")
     return replace(settings, max_connections=room)
 

@@ -21,7 +21,7 @@ from coffer._core import TableWriter
 from coffer.envelope import Envelope, armour_limit, parse_armour
 from coffer.errors import CofferError, DefinitionError, OperatorError
 from coffer.identity import format_id
-from coffer.program import count
+from coffer.program import counted
 from coffer.server import child, table
 from coffer.server.state import Stamp, check_stamp
 
@@ -49,7 +49,7 @@ class Loaded:
     advice: list[str]
 
     def __str__(self) -> str:
-        return f"serial {self.stamp.serial}: {count(self.clients, 'client')}, {count(self.values, 'value')}"
+        return f"serial {self.stamp.serial}: {counted(self.clients, 'client')}, {counted(self.values, 'value')}"
 
 
 class Loader:
@@ -237,7 +237,7 @@ def _write_table(parsed: Definition, serial: int, locker: Locker, fd: int) -> in
     values = 0
     for client in parsed.clients.values():
         writer.add(client.name, client.ids, client.encoded)
-        values += client.values
+        values += client.value_count
     writer.write(fd)
     table.seal(fd)
     return values

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 
-from coffer.program import escape
+from coffer.ending import escape
 
 STDERR = 2
 PEER_LINES_A_SECOND = 10

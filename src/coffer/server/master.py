@@ -18,7 +18,7 @@ import socket
 from coffer._core import Locker, memory_is_locked
 from coffer.ending import escape
 from coffer.errors import CofferError, OperatorError, UnreachableError
-from coffer.program import count
+from coffer.program import counted
 from coffer.server import control, state, systemd, table
 from coffer.server.control import Verdict
 from coffer.server.crew import Crew
@@ -105,8 +105,8 @@ class Master:
         self._is_ready = True
         for listener in self._listeners:
             self._log.say(f"listening on {format_address(listener)}")
-        connections = count(settings.max_connections, "connection")
-        self._log.say(f"{count(settings.workers, 'worker')}, at most {connections} each")
+        connections = counted(settings.max_connections, "connection")
+        self._log.say(f"{counted(settings.workers, 'worker')}, at most {connections} each")
         if not memory_is_locked() or not self._crew.memory_is_locked:
             self._log.say("warning: not all secret memory could be locked, it may be swapped; raise `ulimit -l`")
         self._start_timers()
