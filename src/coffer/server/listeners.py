@@ -13,6 +13,7 @@ from coffer.errors import SettingsError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
 NAME_HINT = "mend the name, or write the address itself: 0.0.0.0:26333"
 HINTS: dict[int | None, str] = {
     errno.EADDRINUSE: "another server runs there, perhaps this one: ss -ltnp shows which",
