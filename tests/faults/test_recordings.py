@@ -52,7 +52,7 @@ def check_frames(frames: Counter[tuple[str, ...]]) -> None:
 
 def test_an_opening_does_not_repeat_even_for_a_hello_that_is_played_again(fleet: Fleet) -> None:
     """Without R, a Hello and its Get could be replayed within an epoch."""
-    with Server(fleet, workers=1) as server:
+    with Server(fleet, "--failing-hellos-per-source", 0, workers=1) as server:
         answers = set()
         with Client(fleet.where(server.port), fleet.clients["client-0"]) as first:
             first.hello()
