@@ -21,8 +21,7 @@ USAGE = 2
 SIGNALLED = 128  # and the number of the signal
 INTERRUPTED = 130
 READER_GONE = 141
-CLOSED = errno.EBADF
-UNWRITABLE = {CLOSED: "closed"} | dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), "")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def escape(text: str) -> str:
@@ -41,7 +40,7 @@ def report(program: str, message: str, hint: str | None = None) -> None:
 
 def run(program: str, act: Callable[[], int]) -> int:
     """Return the exit code of ``act()``; what coffer raises on purpose becomes its two lines and its code."""
-    _hold_standard_descriptors()
+    is_closed = _hold_standard_descriptors()
     try:
         code = _code_of(act)
         sys.stdout.flush()
@@ -54,10 +53,10 @@ def run(program: str, act: Callable[[], int]) -> int:
         _drop_output()
         return READER_GONE
     except OSError as error:
-        if error.errno not in UNWRITABLE or error.filename is not None:
+        if error.filename is not None or error.errno not in ((errno.EBADF,) if is_closed else NO_ROOM):
             raise
         _drop_output()
-        report(program, f"standard output: {UNWRITABLE[error.errno] or error.strerror}")
+        report(program, f"standard output: {'closed' if is_closed else error.strerror}")
         return OperatorError.exit_code
     return code
 
@@ -70,8 +69,8 @@ def _code_of(act: Callable[[], int]) -> int:
         return end.code if isinstance(end.code, int) else 0
 
 
-def _hold_standard_descriptors() -> None:
-    """See that no file which is opened later gets the number of a standard stream that is closed.
+def _hold_standard_descriptors() -> bool:
+    """See that no file which is opened later gets the number of a standard stream that is closed; is standard output?
 
     What is written to a standard output that is closed fails, as it does in C. The command that ``coffer-client run``
     becomes finds them closed as we did.
@@ -81,10 +80,12 @@ def _hold_standard_descriptors() -> None:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, way | os.O_CLOEXEC)
-    if sys.stdout is None:
+    is_closed = sys.stdout is None
+    if is_closed:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     # A name may have letters that a locale lacks.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    return is_closed
 
 
 def _drop_output() -> None:
