@@ -76,7 +76,7 @@ def test_each_state_has_its_own_deadline() -> None:
         sock = running.connect(b"hello\n")
         assert sock.recv(100) == b"hello\n"
         seconds, how = seconds_to_end(sock)
-        assert how == "reset" and 1.4 < seconds < 2.4
+        assert how == "reset" and 1.4 < seconds < 2.0
 
 
 def test_a_client_that_takes_nothing_is_reset_after_the_time_for_writing_and_no_earlier(
@@ -88,7 +88,7 @@ def test_a_client_that_takes_nothing_is_reset_after_the_time_for_writing_and_no_
         in_loop = running.connect(b"big 9000000\n", room=4096)
         began = time.monotonic()
         assert running.await_ends(2) == ["deadline: it does not take its answer"] * 2
-        assert 1.4 < time.monotonic() - began < 2.4
+        assert 1.4 < time.monotonic() - began < 2.0
         in_kernel.close()
         in_loop.close()
 
@@ -127,7 +127,7 @@ def test_a_session_ends_after_its_time_whatever_it_does(monkeypatch: pytest.Monk
                 time.sleep(0.1)
                 if not sock.recv(100):
                     raise ConnectionError("closed")
-        assert 1.1 < time.monotonic() - began < 2.2
+        assert 1.1 < time.monotonic() - began < 1.8
 
 
 # ---- full
